@@ -1,0 +1,234 @@
+import { createRequire } from 'node:module'
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { Phi2Error } from './errors.js'
+import { packageRoot } from './package-root.js'
+import type { DeviceInfo, StopRule } from './types.js'
+
+/** The whole boundary to C++: what `phi2.node` exports. Option names are already llama.cpp's here (see `options.ts`). */
+export interface NativeAddon {
+  readonly versions: { readonly llama: string; readonly ggml: string; readonly napi: number }
+  /** Process-wide start of the engine; loads the backends beside the addon once, whoever calls. */
+  initBackend(folder: string): void
+  backendInfo(): NativeBackendInfo
+  loadModel(options: NativeLoadOptions): NativeLoad
+  /** Off the main thread. Rejects with `PHI2_QUANTIZE_FAILED` or `PHI2_INVALID_GGUF`. */
+  quantize(options: NativeQuantizeOptions): Promise<void>
+  readonly StopMatcher: new (rules: readonly StopRule[], atLineStart: boolean) => NativeStopMatcher
+  readonly Utf8Assembler: new () => NativeUtf8Assembler
+}
+
+export interface NativeBackendInfo {
+  devices: DeviceInfo[]
+  backends: { name: string; features: Record<string, string> }[]
+  /** Which shared library serves as the CPU backend. */
+  cpuBackendPath: string
+}
+
+export interface NativeLoadOptions {
+  path_model: string
+  n_ctx: number
+  n_batch: number
+  n_seq_max: number
+  n_threads: number
+  n_gpu_layers: number
+  flash_attn: -1 | 0 | 1
+  type_kv: 'f16' | 'bf16' | 'f32'
+  onProgress?: ((fraction: number) => void) | undefined
+  /** Called once per JS turn with everything that happened since: see {@link NativeEvent}. */
+  onEvents: (events: NativeEvent[]) => void
+}
+
+export interface NativeLoad {
+  promise: Promise<NativeEngine>
+  cancel(): void
+}
+
+export interface NativeModelInfo {
+  name: string
+  fileType: string
+  parameters: number
+  size: number
+  vocabularySize: number
+  usedVocabularySize: number
+  trainedContextSize: number
+  embeddingSize: number
+  layers: number
+  heads: number
+  contextSize: number
+  sequenceSize: number
+  batchSize: number
+  maxSequences: number
+  device: string
+  gpuLayers: number
+  warnings: string[]
+}
+
+/** A model with its context and engine thread. */
+export interface NativeEngine {
+  readonly info: NativeModelInfo
+  /** `special`: read `<|endoftext|>` in the text as the token. On the JS thread: for short texts. */
+  tokenize(text: string, special: boolean): Int32Array
+  tokenizeAsync(text: string, special: boolean): Promise<Int32Array>
+  /** Invalid ids throw a RangeError. */
+  detokenize(tokens: Int32Array): string
+  /** Bytes of one token. */
+  piece(token: number): Uint8Array
+  /** Starts a request; its events carry the id that this returns. */
+  submit(request: NativeRequest): number
+  abort(id: number): void
+  /** Back-pressure: a paused sequence is left out of the batches. */
+  pause(id: number): void
+  resume(id: number): void
+  stats(): NativeStats
+  /** Aborts what runs, joins the thread, frees context and model. Idempotent. */
+  close(): Promise<void>
+}
+
+export interface NativeStats {
+  active: number
+  queued: number
+  cachedSequences: number
+  cachedTokens: number
+  steps: number
+  decodedTokens: number
+}
+
+export interface NativeSampler {
+  temp: number
+  top_k: number
+  top_p: number
+  min_p: number
+  typical_p: number
+  seed: number
+  penalty_repeat: number
+  penalty_freq: number
+  penalty_present: number
+  penalty_last_n: number
+  dry_multiplier: number
+  dry_base: number
+  dry_allowed_length: number
+  dry_last_n: number
+  dry_breakers: string[]
+  mirostat_tau: number
+  mirostat_eta: number
+  mirostat: boolean
+  bias_tokens: Int32Array
+  bias_values: Float32Array
+}
+
+export interface NativeRequest {
+  tokens: Int32Array
+  n_predict: number
+  sampler: NativeSampler
+  rules: readonly StopRule[]
+  at_line_start: boolean
+  /** -1: no logprobs; otherwise alternatives per token */
+  n_probs: number
+  /** log p(token i | tokens before) for every prompt token but the first */
+  prompt_logprobs: boolean
+  /** prompt positions whose raw logits come back, ascending */
+  logit_positions: Int32Array
+}
+
+export interface NativeChunkEvent {
+  type: 'chunk'
+  id: number
+  text: string
+  tokens: Int32Array
+  logprobs?: Float32Array
+  /** tokens.length × n_probs */
+  topTokens?: Int32Array
+  topLogprobs?: Float32Array
+}
+
+export interface NativeEndEvent {
+  type: 'end'
+  id: number
+  reason: 'stop' | 'length' | 'abort' | 'error'
+  /** Index of the rule that fired, -1 for none, -2 for an end-of-generation token. */
+  rule: number
+  error?: { code: string; message: string }
+  promptTokens: number
+  cachedTokens: number
+  completionTokens: number
+  queueMs: number
+  promptMs: number
+  decodeMs: number
+  promptLogprobs?: Float32Array
+  /** logit_positions.length × vocabulary size */
+  logits?: Float32Array
+}
+
+export type NativeEvent = NativeChunkEvent | NativeEndEvent
+
+export interface NativeQuantizeOptions {
+  path_in: string
+  path_out: string
+  /** llama.cpp's name: `q8_0`, `q4_k_m` … */
+  type: string
+  n_threads: number
+  allow_requantize: boolean
+  /** every tensor in the base type */
+  pure: boolean
+}
+
+/** The engine's own stop matcher, alone: for tests and for text that was generated elsewhere. */
+export interface NativeStopMatcher {
+  push(bytes: Uint8Array): Uint8Array
+  finish(): Uint8Array
+  /** Index of the rule that fired, or -1. */
+  readonly rule: number
+}
+
+export interface NativeUtf8Assembler {
+  push(bytes: Uint8Array): string
+  finish(): string
+}
+
+let loaded: NativeAddon | undefined
+
+/**
+ * Finds and loads `phi2.node`: `PHI2_BINDING` → the local build → the platform package.
+ * @throws {Phi2Error} `PHI2_BINDING_NOT_FOUND` naming the platform, what was tried and the remedies.
+ */
+export function loadAddon(): NativeAddon {
+  loaded ??= load()
+  return loaded
+}
+
+function load(): NativeAddon {
+  const require = createRequire(import.meta.url)
+  const platform = `${process.platform}-${process.arch}`
+  const tried: string[] = []
+  const open = (path: string): NativeAddon => {
+    const addon = require(path) as NativeAddon
+    addon.initBackend(dirname(path))
+    return addon
+  }
+
+  const given = process.env.PHI2_BINDING
+  const local = given ?? join(packageRoot(), 'build', 'Release', 'phi2.node')
+  if (existsSync(local)) {
+    try {
+      return open(local)
+    } catch (cause) {
+      throw new Phi2Error('PHI2_BINDING_NOT_FOUND', `${local} exists but cannot be loaded: ${message(cause)}. Build it again with \`npm run build\`.`, { cause })
+    }
+  }
+  tried.push(`${local} (missing)`)
+  try {
+    return open(require.resolve(`@phi2/${platform}/phi2.node`))
+  } catch (cause) {
+    tried.push(`@phi2/${platform} (${message(cause).split('\n')[0]})`)
+  }
+  throw new Phi2Error(
+    'PHI2_BINDING_NOT_FOUND',
+    `The native addon for ${platform} was not found. Tried: ${tried.join('; ')}. ` +
+      'In a checkout run `npm run build`; installed from a registry, install again without --omit=optional.',
+  )
+}
+
+function message(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
+}

@@ -1,0 +1,267 @@
+/**
+ * When an answer ends. Text rules are compared with the raw bytes of the generated text.
+ *
+ * - `at: 'line-start'` matches only where a line of the generated text begins.
+ * - `after: 'sentence'` (line-start only) arms the rule once a full sentence, or a paragraph, has been generated.
+ * - `heading: true` (line-start only) asks the rest of the line to make it a heading: `Exercise 2:` stops,
+ *   `Exercise is good for you.` does not.
+ */
+export interface TextRule {
+  readonly text: string
+  /** @default 'anywhere' */
+  readonly at?: 'anywhere' | 'line-start'
+  readonly after?: 'sentence'
+  readonly heading?: boolean
+}
+
+/**
+ * The end of a Python block: the first line whose indentation is at most `dedent` columns and that is not blank, a
+ * comment, a decorator or a continuation. Comments and decorators just before that line go with it.
+ */
+export interface DedentRule {
+  readonly dedent: number
+}
+
+export type StopRule = TextRule | DedentRule
+
+/** What is taken off the ends of an answer after it was cut. */
+export type Trim =
+  /** white space at both ends */
+  | 'both'
+  /** blank lines before, white space after: the indentation of the first line of code stays */
+  | 'code'
+  /** nothing */
+  | 'none'
+
+/** A stop profile is data: rules and a way of trimming. See `stops.ts` for the three of Phi-2's formats. */
+export interface StopProfile {
+  readonly rules: readonly StopRule[]
+  readonly trim: Trim
+}
+
+export type StopProfileName = 'qa' | 'chat' | 'code' | 'none'
+
+/** Don't Repeat Yourself penalty. Ranges and defaults as in llama.cpp's sampler. */
+export interface DryOptions {
+  /** Strength; 0 switches it off. @default 0.8 when `dry` is given */
+  multiplier?: number
+  /** @default 1.75 */
+  base?: number
+  /** Repeats up to this many tokens are free. @default 2 */
+  allowedLength?: number
+  /** Tokens looked back at; 0 is off, -1 the whole context. @default -1 */
+  lastN?: number
+  /** @default ['\n', ':', '"', '*'] */
+  breakers?: string[]
+}
+
+/** Mirostat version 2. */
+export interface MirostatOptions {
+  /** Target surprise in nats per token. @default 5 */
+  tau?: number
+  /** Learning rate. @default 0.1 */
+  eta?: number
+}
+
+/** Options of one answer. Unknown or wrong-typed options throw `PHI2_INVALID_OPTION`. Ranges and defaults: `options.ts`. */
+export interface GenerateOptions {
+  /** Tokens generated at most. @default 512 */
+  maxTokens?: number
+  /** 0 is greedy. @default 0 for `ask`, `code` and `complete`, 0.7 for `chat` */
+  temperature?: number
+  /** Keep the k likeliest tokens; 0 is off. @default 40 */
+  topK?: number
+  /** Keep the likeliest tokens up to this probability mass; 1 is off. @default 0.95 */
+  topP?: number
+  /** Drop tokens less likely than this share of the likeliest; 0 is off. @default 0.05 */
+  minP?: number
+  /** Locally typical sampling; 1 is off. @default 1 */
+  typicalP?: number
+  /** Same seed, same text (on the same machine). No seed is random; the one used is in `Answer.seed`. */
+  seed?: number
+  /** Divides the logits of recent tokens; 1 is off. @default 1 */
+  repeatPenalty?: number
+  /** Subtracted once per occurrence; 0 is off. @default 0 */
+  frequencyPenalty?: number
+  /** Subtracted once per distinct token; 0 is off. @default 0 */
+  presencePenalty?: number
+  /** Tokens that the three penalties look back at, prompt included; -1 is the whole context. @default 64 */
+  penaltyLastN?: number
+  dry?: DryOptions
+  mirostat?: MirostatOptions
+  /** Added to the logit of a token id before sampling; -Infinity bans it. */
+  logitBias?: Readonly<Record<number, number>>
+  /** Further texts that end the answer, anywhere in it. Never part of the text. */
+  stop?: string | readonly string[]
+  /** The stop profile: a name, or rules of your own. `'none'` lets a base model run on. */
+  profile?: StopProfileName | StopProfile
+  /** Log-probability of each token, in `Answer.logprobs`. @default false */
+  logprobs?: boolean
+  /** Alternatives per token, 0 to 100; more than 0 switches `logprobs` on. @default 0 */
+  topLogprobs?: number
+  /** Aborting rejects with `signal.reason`; the text so far stays on the `Generation`. */
+  signal?: AbortSignal
+  /** Chunks that an iterating consumer may lag behind before its sequence pauses. @default 32 */
+  highWaterMark?: number
+}
+
+export interface Usage {
+  promptTokens: number
+  completionTokens: number
+  totalTokens: number
+  /** Prompt tokens whose KV cache was reused instead of being decoded again. */
+  cachedTokens: number
+}
+
+/** Milliseconds, by the engine's own clock. */
+export interface Timings {
+  /** Waiting for a free place. */
+  queueMs: number
+  /** From admission to the first token. */
+  promptMs: number
+  /** From the first to the last token. */
+  decodeMs: number
+  tokensPerSecond: number
+}
+
+export interface TokenAlternative {
+  token: number
+  text: string
+  logprob: number
+}
+
+/** Natural log-probabilities of the model's own distribution (temperature 1, before penalties and filters). */
+export interface TokenLogprob extends TokenAlternative {
+  top: TokenAlternative[]
+}
+
+export interface Answer {
+  /** The trimmed text. */
+  text: string
+  /** `stop`: end of text or a stop rule; `length`: `maxTokens` or the context is full. */
+  finishReason: 'stop' | 'length'
+  /** The rule that ended it: its text, `<|endoftext|>` for the token, `dedent` for the end of a Python block. */
+  stop?: string
+  usage: Usage
+  timings: Timings
+  /** The seed that was used: give it again to get the same text. */
+  seed: number
+  /** Ids of the tokens that make up the text before trimming (a token that a stop cuts in two is included). */
+  tokens: number[]
+  /** One entry for each of `tokens`, if asked for. */
+  logprobs?: TokenLogprob[]
+}
+
+/** Answer of `code`. `text` is the function's body. */
+export interface CodeAnswer extends Answer {
+  /** The whole function: signature, docstring and body. */
+  source: string
+}
+
+/** Answer of `Chat.say`. */
+export interface ChatAnswer extends Answer {
+  /** Oldest turns left out of this prompt so that it fits the context. */
+  droppedTurns: number
+}
+
+export interface CodeRequest {
+  /** `def print_prime(n):`; several lines (decorators, imports, a class head) are fine, the last one opens the block. */
+  signature: string
+  /** Text of the docstring, without quotes. */
+  docstring?: string
+}
+
+export interface ChatOptions {
+  /** Label of the person. @default 'Alice' */
+  user?: string
+  /** Label of the model. @default 'Bob' */
+  assistant?: string
+  /** Text before the first turn; never dropped. Phi-2 has no system role: it is plain text at the head. */
+  head?: string
+}
+
+export interface ChatTurn {
+  user: string
+  assistant: string
+}
+
+/** What `Chat.save()` gives and `phi2.chat(saved)` / `Chat.restore` takes. Plain JSON. */
+export interface SavedChat {
+  format: 'phi2-chat'
+  version: 1
+  user: string
+  assistant: string
+  head: string
+  turns: ChatTurn[]
+}
+
+export type KvType = 'f16' | 'bf16' | 'f32'
+
+/** Options of `Phi2.load`. */
+export interface LoadOptions {
+  /** A path to a GGUF file, or `'tiny'` for the embedded model. @default `PHI2_MODEL`, else `'tiny'` */
+  model?: string
+  /** KV cells shared by all sequences; one sequence holds at most 2048 positions. @default 2048 */
+  contextSize?: number
+  /** Tokens decoded in one step at most, 32 to 2048. @default 512 */
+  batchSize?: number
+  /** @default the physical cores, as far as they can be told */
+  threads?: number
+  /** Layers on a GPU; -1 is all that there are. @default -1 */
+  gpuLayers?: number
+  /** @default 'auto' */
+  flashAttention?: boolean | 'auto'
+  /** Type of the KV cache. Quantized types do not work with Phi-2's head size 80. @default 'f16' */
+  kvType?: KvType
+  /** Answers decoded at the same time, 1 to 64; more wait for a place. @default 8 */
+  maxSequences?: number
+  /** Aborts the load. */
+  signal?: AbortSignal
+  /** 0 to 1, while the weights are read. */
+  onProgress?: (fraction: number) => void
+}
+
+export interface DeviceInfo {
+  name: string
+  description: string
+  type: 'cpu' | 'gpu' | 'igpu' | 'accel'
+  backend: string
+  memoryTotal: number
+  memoryFree: number
+}
+
+/** `phi2.info`: what is loaded and where it runs. */
+export interface ModelInfo {
+  /** Path of the GGUF file. */
+  path: string
+  /** `general.name` of the file. */
+  name: string
+  /** True for the embedded phi-2-tiny. */
+  embedded: boolean
+  /** File type, such as `Q4_K - Medium`. */
+  fileType: string
+  parameters: number
+  /** Bytes of all tensors. */
+  size: number
+  vocabularySize: number
+  /** Ids that can be sampled; the rest are padding rows. */
+  usedVocabularySize: number
+  trainedContextSize: number
+  embeddingSize: number
+  layers: number
+  heads: number
+  headSize: number
+  contextSize: number
+  /** Positions that one sequence may hold. */
+  sequenceSize: number
+  batchSize: number
+  maxSequences: number
+  threads: number
+  gpuLayers: number
+  kvType: KvType
+  flashAttention: boolean | 'auto'
+  /** Device that holds the layers. */
+  device: string
+  /** What was odd about the file and was mended at load. */
+  warnings: string[]
+}
