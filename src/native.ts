@@ -213,7 +213,11 @@ function load(): NativeAddon {
     try {
       return open(local)
     } catch (cause) {
-      throw new Phi2Error('PHI2_BINDING_NOT_FOUND', `${local} exists but cannot be loaded: ${message(cause)}. Build it again with \`npm run build\`.`, { cause })
+      throw new Phi2Error(
+        'PHI2_BINDING_NOT_FOUND',
+        `${local} exists but cannot be loaded: ${message(cause)}. Build it again with \`npm run build\`.`,
+        { cause },
+      )
     }
   }
   tried.push(`${local} (missing)`)

@@ -1,0 +1,103 @@
+#include "core/backend.h"
+
+#include <mutex>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "llama.h"
+
+#if defined(__linux__) || defined(__APPLE__)
+#include <dlfcn.h>
+#endif
+
+namespace phi2 {
+namespace {
+
+const char* TypeName(enum ggml_backend_dev_type type) {
+  switch (type) {
+    case GGML_BACKEND_DEVICE_TYPE_GPU:
+      return "gpu";
+    case GGML_BACKEND_DEVICE_TYPE_IGPU:
+      return "igpu";
+    case GGML_BACKEND_DEVICE_TYPE_CPU:
+      return "cpu";
+    default:
+      return "accel";
+  }
+}
+
+ggml_backend_reg_t CpuRegistry() {
+  ggml_backend_dev_t device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+  return device == nullptr ? nullptr : ggml_backend_dev_backend_reg(device);
+}
+
+}  // namespace
+
+void InitBackend(const std::string& folder) {
+  // Not call_once: a failed start must be able to run again, and exceptions out of call_once hang on some platforms.
+  static std::mutex mutex;
+  static bool started = false;
+  std::lock_guard<std::mutex> lock(mutex);
+  if (started) return;
+  InstallLog();
+  ggml_backend_load_all_from_path(folder.c_str());
+  if (CpuRegistry() == nullptr) {
+    throw Error("PHI2_BINDING_NOT_FOUND",
+                "Expected a CPU backend (libggml-cpu*) in " + folder + " but none there runs on this processor. Build it "
+                "again on this machine with `npm run build`.");
+  }
+  llama_backend_init();
+  started = true;
+}
+
+std::vector<Device> ListDevices() {
+  std::vector<Device> devices;
+  for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+    ggml_backend_dev_t dev = ggml_backend_dev_get(i);
+    Device device;
+    device.name = ggml_backend_dev_name(dev);
+    device.description = ggml_backend_dev_description(dev);
+    device.type = TypeName(ggml_backend_dev_type(dev));
+    device.backend = ggml_backend_reg_name(ggml_backend_dev_backend_reg(dev));
+    size_t free = 0;
+    size_t total = 0;
+    ggml_backend_dev_memory(dev, &free, &total);
+    device.memory_free = free;
+    device.memory_total = total;
+    devices.push_back(std::move(device));
+  }
+  return devices;
+}
+
+std::vector<BackendFeatures> ListBackends() {
+  std::vector<BackendFeatures> backends;
+  for (size_t i = 0; i < ggml_backend_reg_count(); ++i) {
+    ggml_backend_reg_t reg = ggml_backend_reg_get(i);
+    BackendFeatures backend;
+    backend.name = ggml_backend_reg_name(reg);
+    auto get = reinterpret_cast<ggml_backend_get_features_t>(
+        ggml_backend_reg_get_proc_address(reg, "ggml_backend_get_features"));
+    if (get != nullptr) {
+      for (ggml_backend_feature* feature = get(reg); feature->name != nullptr; ++feature) {
+        backend.features.emplace_back(feature->name, feature->value);
+      }
+    }
+    backends.push_back(std::move(backend));
+  }
+  return backends;
+}
+
+std::string CpuBackendPath() {
+#if defined(__linux__) || defined(__APPLE__)
+  ggml_backend_reg_t reg = CpuRegistry();
+  if (reg == nullptr) return "";
+  void* symbol = ggml_backend_reg_get_proc_address(reg, "ggml_backend_get_features");
+  Dl_info info;
+  if (symbol != nullptr && dladdr(symbol, &info) != 0 && info.dli_fname != nullptr) return info.dli_fname;
+#endif
+  return "";
+}
+
+bool AbortCallbackWorks() { return !llama_supports_gpu_offload(); }
+
+}  // namespace phi2

@@ -1,0 +1,25 @@
+import { optionError } from '../src/errors.js'
+
+/** @throws {TypeError} `PHI2_INVALID_OPTION` */
+export function checkText(name: string, value: unknown): void {
+  if (typeof value === 'string' && value !== '' && !value.includes('\0')) return
+  throw optionError('type', `Expected a text that is not empty for ${name} but received ${describe(value)}`)
+}
+
+/** @throws {TypeError | RangeError} `PHI2_INVALID_OPTION` */
+export function checkInteger(name: string, value: unknown, min: number, max: number): void {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return
+  const kind = typeof value === 'number' ? 'range' : 'type'
+  throw optionError(kind, `Expected an integer from ${min} to ${max} for ${name} but received ${describe(value)}`)
+}
+
+/** @throws {TypeError | RangeError} `PHI2_INVALID_OPTION` */
+export function checkChoice(name: string, value: unknown, choices: readonly string[]): void {
+  if (typeof value === 'string' && choices.includes(value)) return
+  const kind = typeof value === 'string' ? 'range' : 'type'
+  throw optionError(kind, `Expected one of ${choices.join(', ')} for ${name} but received ${describe(value)}`)
+}
+
+function describe(value: unknown): string {
+  return `${typeof value === 'string' ? JSON.stringify(value) : String(value)} of type ${typeof value}`
+}

@@ -1,0 +1,20 @@
+/** The GGUF toolkit: convert, quantize, make and look into Phi-2 files. */
+export { type ConvertOptions, type ConvertResult, convert, OUT_TYPES, type OutType } from './convert.js'
+export {
+  GGML_TYPES,
+  type GgmlTypeName,
+  type GgufArray,
+  type GgufElementType,
+  type GgufHeader,
+  type GgufMetadata,
+  type GgufScalar,
+  type GgufTensorInfo,
+  type GgufValue,
+  type GgufValueType,
+  tensorByteLength,
+} from './format.js'
+export { QUANTIZE_TYPES, type QuantizeOptions, type QuantizeResult, type QuantizeType, quantize } from './quantize.js'
+export { readHeader } from './read.js'
+export { type SynthOptions, type SynthResult, synth } from './synth.js'
+export { EMBEDDED_MODEL } from './tiny/path.js'
+export { type GgufTensor, type WriteGgufOptions, writeGguf } from './write.js'

@@ -1,0 +1,87 @@
+import { GGML_TYPES, type GgmlTypeName } from './format.js'
+import { f32ToF16 } from './half.js'
+
+/** Random weights in the stored form of one type, from which rows are cut. */
+export interface WeightPool {
+  bytes: Uint8Array
+  /** Rows may begin at multiples of this. */
+  blockBytes: number
+}
+
+/** Uniform 32-bit integers: the PCG-like mulberry32, which is enough for noise and fast. */
+export function randomSource(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let word = Math.imul(state ^ (state >>> 15), state | 1)
+    word ^= word + Math.imul(word ^ (word >>> 7), word | 61)
+    return (word ^ (word >>> 14)) >>> 0
+  }
+}
+
+/** Half a million weights: many times a row, so cuts seldom overlap. */
+const POOL_WEIGHTS = 2 ** 19
+const POOL_SEED = 0x5eed
+
+/** A pool of weights around 0 whose standard deviation is `spread`. */
+export function makePool(type: GgmlTypeName, spread: number): WeightPool {
+  const random = randomSource(POOL_SEED)
+  const { blockSize, blockBytes } = GGML_TYPES[type]
+  if (type === 'f32' || type === 'f16') return { bytes: floatPool(type, spread, random), blockBytes }
+  const layout = BLOCK_LAYOUTS[type]
+  if (layout === undefined) throw new Error(`no random blocks for ${type}`)
+  const bytes = new Uint8Array((POOL_WEIGHTS / blockSize) * blockBytes)
+  for (let i = 0; i < bytes.length; i++) bytes[i] = random() >>> 24
+  const view = new DataView(bytes.buffer)
+  for (let block = 0; block < bytes.length; block += blockBytes) layout(view, block, spread, random)
+  return { bytes, blockBytes }
+}
+
+function floatPool(type: 'f32' | 'f16', spread: number, random: () => number): Uint8Array {
+  const floats = new Float32Array(POOL_WEIGHTS)
+  // the sum of four uniform numbers from 0 to 1 has variance 4/12: near enough to a bell curve
+  const scale = spread * Math.sqrt(3)
+  for (let i = 0; i < floats.length; i++) {
+    floats[i] = scale * ((random() + random() + random() + random()) / 2 ** 32 - 2)
+  }
+  if (type === 'f32') return new Uint8Array(floats.buffer)
+  const halves = new Uint16Array(floats.length)
+  f32ToF16(floats, halves)
+  return new Uint8Array(halves.buffer)
+}
+
+/**
+ * Makes sense of a block of random bytes by setting its scale, at `at`. Layouts: ggml-common.h. The integers of a block
+ * are uniform but not quite centred, so the sign of each scale is random: otherwise all weights would lean to one side.
+ */
+type BlockLayout = (view: DataView, at: number, spread: number, random: () => number) => void
+
+const Q4_DEVIATION = Math.sqrt((16 ** 2 - 1) / 12 + 0.5 ** 2)
+const Q6_DEVIATION = Math.sqrt((64 ** 2 - 1) / 12 + 0.5 ** 2)
+const Q8_DEVIATION = Math.sqrt((256 ** 2 - 1) / 12 + 0.5 ** 2)
+const Q6_SUBSCALE = 64
+
+const BLOCK_LAYOUTS: { readonly [type: string]: BlockLayout } = {
+  /** scale, 16 bytes of nibbles (value - 8) */
+  q4_0: (view, at, spread, random) => view.setUint16(at, half(withSign(spread / Q4_DEVIATION, random)), true),
+  /** scale, 32 signed bytes */
+  q8_0: (view, at, spread, random) => view.setUint16(at, half(withSign(spread / Q8_DEVIATION, random)), true),
+  /** 192 bytes of 6-bit values (value - 32), 16 signed scales of 16 values each, scale of the scales */
+  q6_k: (view, at, spread, random) => {
+    for (let i = 0; i < 16; i++) view.setInt8(at + 192 + i, withSign(Q6_SUBSCALE, random))
+    view.setUint16(at + 208, half(spread / (Q6_DEVIATION * Q6_SUBSCALE)), true)
+  },
+}
+
+function withSign(value: number, random: () => number): number {
+  return random() & 1 ? value : -value
+}
+
+const float = new Float32Array(1)
+const bits = new Uint16Array(1)
+
+function half(value: number): number {
+  float[0] = value
+  f32ToF16(float, bits)
+  return bits[0]!
+}

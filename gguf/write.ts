@@ -1,0 +1,229 @@
+import { type FileHandle, open } from 'node:fs/promises'
+import { writeAtomically } from './atomic-file.js'
+import {
+  align,
+  alignmentOf,
+  ELEMENT_BYTES,
+  GGML_TYPES,
+  GGUF_MAGIC,
+  GGUF_VERSION,
+  type GgmlTypeName,
+  type GgufElementType,
+  type GgufMetadata,
+  type GgufScalars,
+  type GgufValue,
+  invalidGguf,
+  MAX_DIMENSIONS,
+  MAX_TENSOR_NAME,
+  tensorByteLength,
+  VALUE_TYPE_IDS,
+} from './format.js'
+
+/** One tensor to write. Its data is asked for when its turn comes, piece by piece, so that memory stays small. */
+export interface GgufTensor {
+  name: string
+  type: GgmlTypeName
+  /** GGUF order: the row length first. */
+  shape: readonly number[]
+  /** Exactly the bytes of the tensor. A piece may be reused for the next one once it was taken. */
+  data: () => Iterable<Uint8Array> | AsyncIterable<Uint8Array>
+}
+
+export interface WriteGgufOptions {
+  metadata: GgufMetadata
+  tensors: readonly GgufTensor[]
+  signal?: AbortSignal | undefined
+  /** 0 to 1, by bytes of tensor data. */
+  onProgress?: ((fraction: number) => void) | undefined
+}
+
+/**
+ * Writes a GGUF file of version 3 and gives its size in bytes. It is written under a temporary name in the same folder
+ * and renamed at the end, so a failure or an abort leaves nothing under `path`, or leaves the older file there.
+ *
+ * @example
+ * await writeGguf('one.gguf', {
+ *   metadata: new Map([['general.architecture', { type: 'string', value: 'phi2' }]]),
+ *   tensors: [{ name: 'a', type: 'f32', shape: [2], data: () => [new Uint8Array(8)] }],
+ * })
+ *
+ * @throws {Phi2Error} `PHI2_INVALID_GGUF` when keys or tensors cannot be stored or a tensor gives too many or too few
+ * bytes, `PHI2_IO` when the file cannot be written. Aborting throws `signal.reason`.
+ */
+export async function writeGguf(path: string, options: WriteGgufOptions): Promise<number> {
+  const layout = layOut(options)
+  return writeAtomically(path, async (temporaryPath) => {
+    const file = await open(temporaryPath, 'wx')
+    try {
+      await writeAll(file, layout.header)
+      await writeTensors(file, layout, options)
+    } finally {
+      await file.close()
+    }
+    return layout.header.length + layout.dataBytes
+  })
+}
+
+interface Layout {
+  header: Uint8Array
+  alignment: number
+  /** With the padding of the last tensor, as llama.cpp expects it. */
+  dataBytes: number
+}
+
+function layOut({ metadata, tensors }: WriteGgufOptions): Layout {
+  const alignment = alignmentOf(metadata)
+  const bytes = new ByteWriter()
+  bytes.uint32(GGUF_MAGIC)
+  bytes.uint32(GGUF_VERSION)
+  bytes.uint64(tensors.length)
+  bytes.uint64(metadata.size)
+  for (const [key, value] of metadata) checkedKeyValue(bytes, key, value)
+  let offset = 0
+  const names = new Set<string>()
+  for (const tensor of tensors) {
+    checkTensor(tensor, names)
+    writeTensorInfo(bytes, tensor, offset)
+    offset = align(offset + tensorByteLength(tensor.type, tensor.shape), alignment)
+  }
+  bytes.pad(alignment)
+  return { header: bytes.take(), alignment, dataBytes: offset }
+}
+
+function checkedKeyValue(bytes: ByteWriter, key: string, value: GgufValue): void {
+  if (key === '') throw invalidGguf('a key must not be empty')
+  try {
+    writeKeyValue(bytes, key, value)
+  } catch (error) {
+    throw invalidGguf(`key ${key} cannot be stored as ${value.type}: ${(error as Error).message}`)
+  }
+}
+
+function writeKeyValue(bytes: ByteWriter, key: string, value: GgufValue): void {
+  bytes.string(key)
+  bytes.uint32(VALUE_TYPE_IDS[value.type])
+  if (value.type !== 'array') {
+    bytes.value(value.type, value.value)
+    return
+  }
+  bytes.uint32(VALUE_TYPE_IDS[value.of])
+  bytes.uint64(value.value.length)
+  for (const element of value.value) bytes.value(value.of, element)
+}
+
+function checkTensor({ name, shape }: GgufTensor, names: Set<string>): void {
+  const length = Buffer.byteLength(name)
+  if (length === 0 || length > MAX_TENSOR_NAME) {
+    throw invalidGguf(`a tensor's name takes 1 to ${MAX_TENSOR_NAME} bytes, ${JSON.stringify(name)} takes ${length}`)
+  }
+  if (names.has(name)) throw invalidGguf(`tensor ${JSON.stringify(name)} occurs twice`)
+  names.add(name)
+  if (shape.length > MAX_DIMENSIONS || shape.some((length) => !Number.isSafeInteger(length) || length < 0)) {
+    throw invalidGguf(`tensor ${JSON.stringify(name)} has the impossible shape ${shape.join('×')}`)
+  }
+}
+
+function writeTensorInfo(bytes: ByteWriter, { name, type, shape }: GgufTensor, offset: number): void {
+  bytes.string(name)
+  bytes.uint32(shape.length)
+  for (const length of shape) bytes.uint64(length)
+  bytes.uint32(GGML_TYPES[type].id)
+  bytes.uint64(offset)
+}
+
+async function writeTensors(file: FileHandle, layout: Layout, options: WriteGgufOptions): Promise<void> {
+  const { tensors, signal, onProgress } = options
+  let total = 0
+  for (const tensor of tensors) {
+    const expected = tensorByteLength(tensor.type, tensor.shape)
+    let written = 0
+    for await (const piece of tensor.data()) {
+      signal?.throwIfAborted()
+      written += piece.length
+      if (written > expected) break
+      await writeAll(file, piece)
+      onProgress?.((total + written) / layout.dataBytes)
+    }
+    if (written !== expected) {
+      const found = written > expected ? 'more' : `only ${written}`
+      throw invalidGguf(`tensor ${JSON.stringify(tensor.name)} takes ${expected} bytes, its data gives ${found}`)
+    }
+    const padding = align(written, layout.alignment) - written
+    await writeAll(file, new Uint8Array(padding))
+    total += written + padding
+  }
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  let written = 0
+  while (written < bytes.length) {
+    written += (await file.write(bytes, written, bytes.length - written)).bytesWritten
+  }
+}
+
+/** Little-endian values into a buffer that grows. */
+class ByteWriter {
+  private bytes = Buffer.alloc(1024 * 1024)
+  private length = 0
+
+  uint32(value: number): void {
+    this.value('uint32', value)
+  }
+
+  uint64(value: number): void {
+    this.value('uint64', BigInt(value))
+  }
+
+  string(value: string): void {
+    const length = Buffer.byteLength(value)
+    this.uint64(length)
+    const at = this.reserve(length)
+    this.bytes.write(value, at)
+  }
+
+  /** A number out of the range of its type throws a RangeError. */
+  value(type: GgufElementType, value: number | bigint | boolean | string): void {
+    if (type === 'string') {
+      this.string(value as string)
+      return
+    }
+    const at = this.reserve(ELEMENT_BYTES[type])
+    STORE[type](this.bytes, value as never, at)
+  }
+
+  pad(alignment: number): void {
+    this.reserve(align(this.length, alignment) - this.length)
+  }
+
+  take(): Uint8Array {
+    return this.bytes.subarray(0, this.length)
+  }
+
+  /** Makes room and gives the place where it begins. It may replace `bytes`. */
+  private reserve(length: number): number {
+    const at = this.length
+    if (at + length > this.bytes.length) {
+      const larger = Buffer.alloc(Math.max(this.bytes.length * 2, at + length))
+      this.bytes.copy(larger)
+      this.bytes = larger
+    }
+    this.length = at + length
+    return at
+  }
+}
+
+const STORE: {
+  readonly [T in Exclude<GgufElementType, 'string'>]: (bytes: Buffer, value: GgufScalars[T], at: number) => number
+} = {
+  uint8: (bytes, value, at) => bytes.writeUInt8(value, at),
+  int8: (bytes, value, at) => bytes.writeInt8(value, at),
+  bool: (bytes, value, at) => bytes.writeUInt8(value ? 1 : 0, at),
+  uint16: (bytes, value, at) => bytes.writeUInt16LE(value, at),
+  int16: (bytes, value, at) => bytes.writeInt16LE(value, at),
+  uint32: (bytes, value, at) => bytes.writeUInt32LE(value, at),
+  int32: (bytes, value, at) => bytes.writeInt32LE(value, at),
+  uint64: (bytes, value, at) => bytes.writeBigUInt64LE(value, at),
+  int64: (bytes, value, at) => bytes.writeBigInt64LE(value, at),
+  float32: (bytes, value, at) => bytes.writeFloatLE(value, at),
+  float64: (bytes, value, at) => bytes.writeDoubleLE(value, at),
+}

@@ -1,0 +1,86 @@
+#include <napi.h>
+
+#include "addon/addon_data.h"
+#include "addon/engine_wrap.h"
+#include "addon/errors.h"
+#include "addon/matcher_wrap.h"
+#include "addon/model_wrap.h"
+#include "addon/options.h"
+#include "addon/promise_task.h"
+#include "core/backend.h"
+#include "core/quantize.h"
+
+namespace phi2 {
+namespace {
+
+void InitBackendFrom(const Napi::CallbackInfo& info) {
+  if (info.Length() < 1 || !info[0].IsString()) throw BadArgument(info.Env(), "Expected a string for folder.");
+  Guard(info.Env(), [&] { InitBackend(info[0].As<Napi::String>().Utf8Value()); });
+}
+
+Napi::Object DescribeDevice(Napi::Env env, const Device& device) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("name", device.name);
+  object.Set("description", device.description);
+  object.Set("type", device.type);
+  object.Set("backend", device.backend);
+  object.Set("memoryTotal", static_cast<double>(device.memory_total));
+  object.Set("memoryFree", static_cast<double>(device.memory_free));
+  return object;
+}
+
+Napi::Value BackendInfo(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Napi::Object result = Napi::Object::New(env);
+  Napi::Array devices = Napi::Array::New(env);
+  for (const Device& device : ListDevices()) devices.Set(devices.Length(), DescribeDevice(env, device));
+  Napi::Array backends = Napi::Array::New(env);
+  for (const BackendFeatures& backend : ListBackends()) {
+    Napi::Object features = Napi::Object::New(env);
+    for (const auto& [name, value] : backend.features) features.Set(name, value);
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("name", backend.name);
+    object.Set("features", features);
+    backends.Set(backends.Length(), object);
+  }
+  result.Set("devices", devices);
+  result.Set("backends", backends);
+  result.Set("cpuBackendPath", CpuBackendPath());
+  return result;
+}
+
+Napi::Value QuantizeFile(const Napi::CallbackInfo& info) {
+  if (info.Length() < 1 || !info[0].IsObject()) throw BadArgument(info.Env(), "Expected an object for options.");
+  PromiseTask task;
+  task.work = [options = ReadQuantizeOptions(info[0].As<Napi::Object>())] { Quantize(options); };
+  task.result = [](Napi::Env env) { return env.Undefined(); };
+  return RunTask(info.Env(), "phi2 quantize", std::move(task));
+}
+
+Napi::Object Versions(Napi::Env env) {
+  Napi::Object versions = Napi::Object::New(env);
+  versions.Set("llama", llama_version());
+  versions.Set("ggml", ggml_version());
+  versions.Set("napi", NAPI_VERSION);
+  return versions;
+}
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  auto* data = new AddonData();
+  data->engine_class = Napi::Persistent(EngineWrap::Define(env));
+  env.SetInstanceData(data);
+  exports.Set("versions", Versions(env));
+  exports.Set("initBackend", Napi::Function::New<InitBackendFrom>(env, "initBackend"));
+  exports.Set("backendInfo", Napi::Function::New<BackendInfo>(env, "backendInfo"));
+  exports.Set("loadModel", Napi::Function::New<LoadModel>(env, "loadModel"));
+  exports.Set("quantize", Napi::Function::New<QuantizeFile>(env, "quantize"));
+  exports.Set("StopMatcher", DefineStopMatcher(env));
+  exports.Set("Utf8Assembler", DefineUtf8Assembler(env));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(phi2, Init)
+
+}  // namespace phi2

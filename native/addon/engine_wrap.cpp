@@ -1,0 +1,188 @@
+#include "addon/engine_wrap.h"
+
+#include <cstring>
+
+#include "addon/addon_data.h"
+#include "addon/errors.h"
+#include "addon/model_wrap.h"
+#include "addon/options.h"
+#include "addon/promise_task.h"
+
+namespace phi2 {
+namespace {
+
+Napi::Value ToArray(Napi::Env env, const std::vector<llama_token>& tokens) {
+  Napi::Int32Array array = Napi::Int32Array::New(env, tokens.size());
+  if (!tokens.empty()) std::memcpy(array.Data(), tokens.data(), tokens.size() * sizeof(llama_token));
+  return array;
+}
+
+std::string TextArgument(const Napi::CallbackInfo& info) {
+  if (info.Length() < 1 || !info[0].IsString()) throw BadArgument(info.Env(), "Expected a string for text.");
+  return info[0].As<Napi::String>().Utf8Value();
+}
+
+bool FlagArgument(const Napi::CallbackInfo& info, size_t index) {
+  return info.Length() > index && info[index].ToBoolean().Value();
+}
+
+uint32_t IdArgument(const Napi::CallbackInfo& info) {
+  if (info.Length() < 1 || !info[0].IsNumber()) throw BadArgument(info.Env(), "Expected a number for id.");
+  return info[0].As<Napi::Number>().Uint32Value();
+}
+
+Napi::Error NoToken(Napi::Env env, const std::string& found, int32_t n_vocab) {
+  Napi::RangeError error = Napi::RangeError::New(
+      env, "Expected a token id from 0 to " + std::to_string(n_vocab - 1) + " but received " + found + ".");
+  error.Set("code", Napi::String::New(env, "PHI2_INVALID_OPTION"));
+  return error;
+}
+
+}  // namespace
+
+Napi::Function EngineWrap::Define(Napi::Env env) {
+  return DefineClass(env, "NativeEngine",
+                     {
+                         InstanceAccessor<&EngineWrap::Info>("info"),
+                         InstanceMethod<&EngineWrap::Tokenize>("tokenize"),
+                         InstanceMethod<&EngineWrap::TokenizeAsync>("tokenizeAsync"),
+                         InstanceMethod<&EngineWrap::Detokenize>("detokenize"),
+                         InstanceMethod<&EngineWrap::Piece>("piece"),
+                         InstanceMethod<&EngineWrap::Submit>("submit"),
+                         InstanceMethod<&EngineWrap::Abort>("abort"),
+                         InstanceMethod<&EngineWrap::Pause>("pause"),
+                         InstanceMethod<&EngineWrap::Resume>("resume"),
+                         InstanceMethod<&EngineWrap::Stats>("stats"),
+                         InstanceMethod<&EngineWrap::Close>("close"),
+                     });
+}
+
+Napi::Object EngineWrap::Create(Napi::Env env, EngineParts parts) {
+  auto external = Napi::External<EngineParts>::New(env, &parts);
+  return env.GetInstanceData<AddonData>()->engine_class.New({external});
+}
+
+EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineWrap>(info), env_(info.Env()) {
+  if (info.Length() < 1 || !info[0].IsExternal()) throw BadArgument(info.Env(), "NativeEngine is made by loadModel().");
+  parts_ = *info[0].As<Napi::External<EngineParts>>().Data();
+  napi_add_env_cleanup_hook(env_, OnEnvironmentEnd, this);
+  hooked_ = true;
+}
+
+// The collector only gets here with no request in flight (pending ones hold the wrapper), so joining is quick.
+EngineWrap::~EngineWrap() {
+  RemoveHook();
+  if (!parts_.engine) return;
+  parts_.engine->Close();
+  if (!closing_) parts_.channel->Close(env_);
+}
+
+void EngineWrap::OnEnvironmentEnd(void* data) {
+  auto* self = static_cast<EngineWrap*>(data);
+  self->hooked_ = false;
+  self->closing_ = true;  // no JavaScript can run any more: the channel goes with its thread-safe function
+  self->parts_.engine->Close();
+}
+
+void EngineWrap::RemoveHook() {
+  if (hooked_) napi_remove_env_cleanup_hook(env_, OnEnvironmentEnd, this);
+  hooked_ = false;
+}
+
+Engine& EngineWrap::OpenEngine(Napi::Env env) {
+  if (closing_) throw ToJs(env, Error("PHI2_CLOSED", "This model was closed; load it again to use it."));
+  return *parts_.engine;
+}
+
+Napi::Value EngineWrap::Info(const Napi::CallbackInfo& info) {
+  return Guard(info.Env(), [&] { return DescribeModel(info.Env(), *parts_.engine); });
+}
+
+Napi::Value EngineWrap::Tokenize(const Napi::CallbackInfo& info) {
+  return Guard(info.Env(), [&] {
+    return ToArray(info.Env(), OpenEngine(info.Env()).model().Tokenize(TextArgument(info), FlagArgument(info, 1)));
+  });
+}
+
+Napi::Value EngineWrap::TokenizeAsync(const Napi::CallbackInfo& info) {
+  OpenEngine(info.Env());
+  auto model = parts_.engine->shared_model();
+  auto tokens = std::make_shared<std::vector<llama_token>>();
+  PromiseTask task;
+  task.work = [model, tokens, text = TextArgument(info), special = FlagArgument(info, 1)] {
+    *tokens = model->Tokenize(text, special);
+  };
+  task.result = [tokens](Napi::Env env) { return ToArray(env, *tokens); };
+  return RunTask(info.Env(), "phi2 tokenize", std::move(task));
+}
+
+Napi::Value EngineWrap::Detokenize(const Napi::CallbackInfo& info) {
+  return Guard(info.Env(), [&] {
+    const Model& model = OpenEngine(info.Env()).model();
+    Utf8Assembler utf8;
+    std::string text;
+    for (llama_token token : ReadTokens(info[0], "tokens")) {
+      if (!model.IsToken(token)) throw NoToken(info.Env(), std::to_string(token), model.n_vocab());
+      text += utf8.Push(model.Piece(token));
+    }
+    text += utf8.Finish();
+    return Napi::String::New(info.Env(), text);
+  });
+}
+
+Napi::Value EngineWrap::Piece(const Napi::CallbackInfo& info) {
+  return Guard(info.Env(), [&]() -> Napi::Value {
+    const Model& model = OpenEngine(info.Env()).model();
+    const double id = info.Length() > 0 && info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : -1;
+    if (id != static_cast<double>(static_cast<int64_t>(id)) || !model.IsToken(static_cast<int64_t>(id))) {
+      throw NoToken(info.Env(), info.Length() > 0 ? info[0].ToString().Utf8Value() : "nothing", model.n_vocab());
+    }
+    const std::string& piece = model.Piece(static_cast<llama_token>(id));
+    Napi::Uint8Array bytes = Napi::Uint8Array::New(info.Env(), piece.size());
+    if (!piece.empty()) std::memcpy(bytes.Data(), piece.data(), piece.size());
+    return bytes;
+  });
+}
+
+Napi::Value EngineWrap::Submit(const Napi::CallbackInfo& info) {
+  return Guard(info.Env(), [&] {
+    if (info.Length() < 1 || !info[0].IsObject()) throw BadArgument(info.Env(), "Expected an object for request.");
+    const uint32_t id = OpenEngine(info.Env()).Submit(ReadRequest(info[0].As<Napi::Object>()));
+    // After Submit: its events can only be delivered once this call has returned to the event loop.
+    parts_.channel->Ref(info.Env());
+    return Napi::Number::New(info.Env(), id);
+  });
+}
+
+void EngineWrap::Abort(const Napi::CallbackInfo& info) { parts_.engine->Abort(IdArgument(info)); }
+
+void EngineWrap::Pause(const Napi::CallbackInfo& info) { parts_.engine->Pause(IdArgument(info)); }
+
+void EngineWrap::Resume(const Napi::CallbackInfo& info) { parts_.engine->Resume(IdArgument(info)); }
+
+Napi::Value EngineWrap::Stats(const Napi::CallbackInfo& info) {
+  const EngineStats stats = parts_.engine->stats();
+  Napi::Object object = Napi::Object::New(info.Env());
+  object.Set("active", stats.active);
+  object.Set("queued", stats.queued);
+  object.Set("cachedSequences", stats.cached_sequences);
+  object.Set("cachedTokens", stats.cached_tokens);
+  object.Set("steps", static_cast<double>(stats.steps));
+  object.Set("decodedTokens", static_cast<double>(stats.decoded_tokens));
+  return object;
+}
+
+Napi::Value EngineWrap::Close(const Napi::CallbackInfo& info) {
+  const bool first = !closing_;
+  closing_ = true;
+  PromiseTask task;
+  // Engine::Close waits for a Close that is under way, so a second call settles with the first.
+  task.work = [engine = parts_.engine] { engine->Close(); };
+  task.result = [channel = parts_.channel, first](Napi::Env env) {
+    if (first) channel->Close(env);
+    return env.Undefined();
+  };
+  return RunTask(info.Env(), "phi2 close", std::move(task));
+}
+
+}  // namespace phi2

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <napi.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "core/engine.h"
+
+namespace phi2 {
+
+/// From the engine thread to JavaScript. Events gather in an outbox; JavaScript is woken only when the outbox was empty
+/// of wake-ups, and one wake-up takes everything: while the JS thread is busy chunks of one request grow together and
+/// the engine never waits.
+///
+/// Ref() and Unref() count requests in flight: with none the handle does not keep the process alive.
+class EventChannel : public EventSink, public std::enable_shared_from_this<EventChannel> {
+ public:
+  /// JS thread. The thread-safe function shares ownership, so late wake-ups find a live channel.
+  static std::shared_ptr<EventChannel> Create(Napi::Env env, Napi::Function on_events);
+
+  // --- engine thread ---
+  void OnChunk(uint32_t id, Chunk chunk) override;
+  void OnEnd(uint32_t id, Ending ending) override;
+
+  // --- JS thread ---
+  void Ref(Napi::Env env);
+  /// Calls on_events with what has gathered.
+  void Drain(Napi::Env env, Napi::Function on_events);
+  /// Delivers the rest and lets go of the thread-safe function. Only after the engine was closed.
+  void Close(Napi::Env env);
+
+ private:
+  struct Event {
+    uint32_t id;
+    bool is_end;
+    Chunk chunk;
+    Ending ending;
+  };
+  static void OnWake(Napi::Env env, Napi::Function on_events, EventChannel* self, void* data);
+  using Channel = Napi::TypedThreadSafeFunction<EventChannel, void, OnWake>;
+
+  EventChannel() = default;
+  void Wake();
+
+  Channel channel_;
+  Napi::FunctionReference on_events_;
+  std::mutex mutex_;  // guards outbox_
+  std::vector<Event> outbox_;
+  std::atomic<bool> wake_scheduled_{false};
+  uint32_t in_flight_ = 0;  // JS thread
+  bool closed_ = false;     // JS thread
+};
+
+}  // namespace phi2

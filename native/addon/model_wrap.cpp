@@ -1,0 +1,137 @@
+#include "addon/model_wrap.h"
+
+#include <atomic>
+#include <memory>
+
+#include "addon/engine_wrap.h"
+#include "addon/errors.h"
+#include "addon/options.h"
+#include "addon/promise_task.h"
+#include "core/backend.h"
+
+namespace phi2 {
+namespace {
+
+/// Progress from the loading thread: the newest value only, so that a busy JS thread gets one call for many steps.
+class ProgressChannel {
+ public:
+  static std::shared_ptr<ProgressChannel> Create(Napi::Env env, Napi::Function callback) {
+    auto channel = std::make_shared<ProgressChannel>();
+    auto* owner = new std::shared_ptr<ProgressChannel>(channel);
+    channel->channel_ = Channel::New(env, callback, "phi2 progress", 0, 1, channel.get(),
+                                     [](Napi::Env, std::shared_ptr<ProgressChannel>* held, ProgressChannel*) { delete held; }, owner);
+    channel->channel_.Unref(env);
+    return channel;
+  }
+
+  void Report(float progress) {  // loading thread
+    latest_ = progress;
+    if (!scheduled_.exchange(true)) channel_.NonBlockingCall();
+  }
+
+  void Close() { channel_.Release(); }  // JS thread, after the loading thread has ended
+
+ private:
+  static void OnWake(Napi::Env env, Napi::Function callback, ProgressChannel* self, void*) {
+    if (env == nullptr) return;
+    self->scheduled_ = false;
+    try {
+      callback.Call({Napi::Number::New(env, self->latest_)});
+    } catch (const Napi::Error&) {
+      // Only in an environment that is being terminated: the TypeScript side guards the user's callback.
+    }
+  }
+  using Channel = Napi::TypedThreadSafeFunction<ProgressChannel, void, OnWake>;
+
+  Channel channel_;
+  std::atomic<float> latest_{0};
+  std::atomic<bool> scheduled_{false};
+};
+
+/// What the loading thread and the JS thread share. Destroyed engine first: see EngineParts.
+struct Loading {
+  LoadRequest request;
+  std::atomic<bool> cancelled{false};
+  std::shared_ptr<ProgressChannel> progress;
+  EngineParts parts;
+
+  void Work() {
+    request.model.cancelled = &cancelled;
+    if (progress) request.model.on_progress = [this](float fraction) { progress->Report(fraction); };
+    std::shared_ptr<Model> model = Model::Load(request.model);
+    if (cancelled) throw Error("PHI2_ABORTED", "The load of " + request.model.path + " was aborted.");
+    parts.engine = std::make_shared<Engine>(std::move(model), request.engine, parts.channel.get());
+  }
+
+  void Fail(Napi::Env env) { parts.channel->Close(env); }
+};
+
+std::string DeviceName(int32_t n_gpu_layers) {
+  std::string name = "CPU";
+  if (n_gpu_layers == 0) return name;
+  for (const Device& device : ListDevices()) {
+    if (device.type == "gpu" || device.type == "igpu") return device.name;
+  }
+  return name;
+}
+
+}  // namespace
+
+Napi::Value LoadModel(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return Guard(env, [&]() -> Napi::Value {
+    if (info.Length() < 1 || !info[0].IsObject()) throw BadArgument(env, "Expected an object for options.");
+    const auto options = info[0].As<Napi::Object>();
+    const Napi::Value on_events = options.Get("onEvents");
+    if (!on_events.IsFunction()) throw BadArgument(env, "Expected a function for onEvents.");
+
+    auto loading = std::make_shared<Loading>();
+    loading->request = ReadLoadOptions(options);
+    loading->parts.channel = EventChannel::Create(env, on_events.As<Napi::Function>());
+    const Napi::Value on_progress = options.Get("onProgress");
+    if (on_progress.IsFunction()) loading->progress = ProgressChannel::Create(env, on_progress.As<Napi::Function>());
+
+    PromiseTask task;
+    task.work = [loading] { loading->Work(); };
+    task.cancel = [loading] { loading->cancelled = true; };
+    task.result = [loading](Napi::Env e) -> Napi::Value { return EngineWrap::Create(e, std::move(loading->parts)); };
+    task.settled = [loading](Napi::Env e, bool failed) {
+      if (loading->progress) loading->progress->Close();
+      if (failed) loading->Fail(e);
+    };
+
+    Napi::Object load = Napi::Object::New(env);
+    load.Set("promise", RunTask(env, "phi2 load", std::move(task)));
+    load.Set("cancel", Napi::Function::New(env, [loading](const Napi::CallbackInfo&) { loading->cancelled = true; }));
+    return load;
+  });
+}
+
+Napi::Object DescribeModel(Napi::Env env, const Engine& engine) {
+  const Model& model = engine.model();
+  const llama_model* raw = model.get();
+  Napi::Object info = Napi::Object::New(env);
+  info.Set("name", model.name());
+  info.Set("fileType", llama_ftype_name(llama_model_ftype(raw)));
+  info.Set("parameters", static_cast<double>(llama_model_n_params(raw)));
+  info.Set("size", static_cast<double>(llama_model_size(raw)));
+  info.Set("vocabularySize", model.n_vocab());
+  info.Set("usedVocabularySize", static_cast<double>(model.sampleable().size()));
+  info.Set("trainedContextSize", llama_model_n_ctx_train(raw));
+  info.Set("embeddingSize", llama_model_n_embd(raw));
+  info.Set("layers", llama_model_n_layer(raw));
+  info.Set("heads", llama_model_n_head(raw));
+  info.Set("contextSize", engine.n_ctx());
+  info.Set("sequenceSize", engine.n_ctx_seq());
+  info.Set("batchSize", engine.n_batch());
+  info.Set("maxSequences", engine.n_seq_max());
+  const int32_t n_gpu_layers = model.n_gpu_layers();
+  info.Set("gpuLayers", n_gpu_layers);
+  info.Set("device", DeviceName(n_gpu_layers));
+  Napi::Array warnings = Napi::Array::New(env);
+  for (const std::string& warning : model.warnings()) warnings.Set(warnings.Length(), warning);
+  info.Set("warnings", warnings);
+  return info;
+}
+
+}  // namespace phi2

@@ -1,0 +1,180 @@
+#include "addon/options.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "addon/errors.h"
+
+namespace phi2 {
+namespace {
+
+Napi::Error Wrong(const Napi::Object& object, const std::string& key, const char* expected) {
+  return BadArgument(object.Env(), "Expected " + std::string(expected) + " for " + key + ".");
+}
+
+double Number(const Napi::Object& object, const char* key) {
+  const Napi::Value value = object.Get(key);
+  if (!value.IsNumber()) throw Wrong(object, key, "a number");
+  const double number = value.As<Napi::Number>().DoubleValue();
+  if (std::isnan(number)) throw Wrong(object, key, "a number that is not NaN");
+  return number;
+}
+
+int32_t Integer(const Napi::Object& object, const char* key, int32_t low, int32_t high) {
+  const double number = Number(object, key);
+  if (number != std::floor(number) || number < low || number > high) {
+    throw Wrong(object, key, ("an integer from " + std::to_string(low) + " to " + std::to_string(high)).c_str());
+  }
+  return static_cast<int32_t>(number);
+}
+
+float Float(const Napi::Object& object, const char* key) {
+  const double number = Number(object, key);
+  if (!std::isfinite(number)) throw Wrong(object, key, "a finite number");
+  return static_cast<float>(number);
+}
+
+bool Boolean(const Napi::Object& object, const char* key) {
+  const Napi::Value value = object.Get(key);
+  if (!value.IsBoolean()) throw Wrong(object, key, "a boolean");
+  return value.As<Napi::Boolean>().Value();
+}
+
+std::string Text(const Napi::Object& object, const char* key) {
+  const Napi::Value value = object.Get(key);
+  if (!value.IsString()) throw Wrong(object, key, "a string");
+  return value.As<Napi::String>().Utf8Value();
+}
+
+Napi::Object Object(const Napi::Object& object, const char* key) {
+  const Napi::Value value = object.Get(key);
+  if (!value.IsObject()) throw Wrong(object, key, "an object");
+  return value.As<Napi::Object>();
+}
+
+std::string OptionalText(const Napi::Object& object, const char* key) {
+  return object.Get(key).IsUndefined() ? std::string() : Text(object, key);
+}
+
+ggml_type KvType(const Napi::Object& options) {
+  const std::string name = Text(options, "type_kv");
+  if (name == "f16") return GGML_TYPE_F16;
+  if (name == "bf16") return GGML_TYPE_BF16;
+  if (name == "f32") return GGML_TYPE_F32;
+  throw Error("PHI2_UNSUPPORTED_KV_TYPE", "Expected f16, bf16 or f32 as the type of the KV cache but received \"" + name +
+                                              "\". Phi-2's head size of 80 is not a multiple of the block size 32 of the quantized types.");
+}
+
+SamplerSpec ReadSampler(const Napi::Object& from) {
+  SamplerSpec spec;
+  spec.temp = Float(from, "temp");
+  spec.top_k = Integer(from, "top_k", 0, INT32_MAX);
+  spec.top_p = Float(from, "top_p");
+  spec.min_p = Float(from, "min_p");
+  spec.typical_p = Float(from, "typical_p");
+  spec.seed = static_cast<uint32_t>(std::clamp(Number(from, "seed"), 0.0, 4294967294.0));
+  spec.penalty_repeat = Float(from, "penalty_repeat");
+  spec.penalty_freq = Float(from, "penalty_freq");
+  spec.penalty_present = Float(from, "penalty_present");
+  spec.penalty_last_n = Integer(from, "penalty_last_n", -1, INT32_MAX);
+  if (spec.penalty_repeat <= 0) throw Wrong(from, "penalty_repeat", "a positive number");
+  spec.dry_multiplier = Float(from, "dry_multiplier");
+  spec.dry_base = Float(from, "dry_base");
+  spec.dry_allowed_length = Integer(from, "dry_allowed_length", 0, 1 << 20);
+  spec.dry_last_n = Integer(from, "dry_last_n", -1, 1 << 20);
+  const Napi::Value breakers = from.Get("dry_breakers");
+  if (!breakers.IsArray()) throw Wrong(from, "dry_breakers", "an array");
+  const auto list = breakers.As<Napi::Array>();
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const Napi::Value item = list.Get(i);
+    if (!item.IsString()) throw Wrong(from, "dry_breakers", "an array of strings");
+    spec.dry_breakers.push_back(item.As<Napi::String>().Utf8Value());
+  }
+  spec.mirostat = Boolean(from, "mirostat");
+  spec.mirostat_tau = Float(from, "mirostat_tau");
+  spec.mirostat_eta = Float(from, "mirostat_eta");
+
+  const std::vector<llama_token> ids = ReadTokens(from.Get("bias_tokens"), "bias_tokens");
+  const Napi::Value values = from.Get("bias_values");
+  if (!values.IsTypedArray() || values.As<Napi::TypedArray>().TypedArrayType() != napi_float32_array ||
+      values.As<Napi::TypedArray>().ElementLength() != ids.size()) {
+    throw Wrong(from, "bias_values", "a Float32Array as long as bias_tokens");
+  }
+  const auto biases = values.As<Napi::Float32Array>();
+  for (size_t i = 0; i < ids.size(); ++i) spec.logit_bias.emplace_back(ids[i], biases[i]);
+  return spec;
+}
+
+}  // namespace
+
+std::vector<llama_token> ReadTokens(const Napi::Value& value, const char* name) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) {
+    throw BadArgument(value.Env(), std::string("Expected an Int32Array for ") + name + ".");
+  }
+  const auto array = value.As<Napi::Int32Array>();
+  return std::vector<llama_token>(array.Data(), array.Data() + array.ElementLength());
+}
+
+LoadRequest ReadLoadOptions(const Napi::Object& options) {
+  LoadRequest request;
+  request.model.path = Text(options, "path_model");
+  request.model.n_gpu_layers = Integer(options, "n_gpu_layers", -1, 1 << 16);
+  request.engine.n_ctx = static_cast<uint32_t>(Integer(options, "n_ctx", 32, 1 << 24));
+  request.engine.n_batch = static_cast<uint32_t>(Integer(options, "n_batch", 32, 2048));
+  request.engine.n_seq_max = static_cast<uint32_t>(Integer(options, "n_seq_max", 1, 64));
+  request.engine.n_threads = Integer(options, "n_threads", 1, GGML_MAX_N_THREADS);
+  request.engine.flash_attn = static_cast<llama_flash_attn_type>(Integer(options, "flash_attn", -1, 1));
+  request.engine.type_kv = KvType(options);
+  return request;
+}
+
+StopSpec ReadStopSpec(const Napi::Value& rules, bool at_line_start) {
+  if (!rules.IsArray()) throw BadArgument(rules.Env(), "Expected an array for rules.");
+  StopSpec spec;
+  spec.at_line_start = at_line_start;
+  const auto list = rules.As<Napi::Array>();
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const Napi::Value item = list.Get(i);
+    if (!item.IsObject()) throw BadArgument(rules.Env(), "Expected an object for every rule.");
+    const auto from = item.As<Napi::Object>();
+    StopRule rule;
+    if (from.Has("dedent")) {
+      rule.dedent = Integer(from, "dedent", 0, 1 << 16);
+      rule.at = StopRule::At::kLineStart;
+    } else {
+      rule.text = Text(from, "text");
+      if (rule.text.empty()) throw Wrong(from, "text", "a string that is not empty");
+      rule.at = OptionalText(from, "at") == "line-start" ? StopRule::At::kLineStart : StopRule::At::kAnywhere;
+      rule.after_sentence = OptionalText(from, "after") == "sentence";
+      rule.heading = from.Get("heading").ToBoolean().Value();
+    }
+    spec.rules.push_back(std::move(rule));
+  }
+  return spec;
+}
+
+RequestSpec ReadRequest(const Napi::Object& request) {
+  RequestSpec spec;
+  spec.tokens = ReadTokens(request.Get("tokens"), "tokens");
+  spec.n_predict = Integer(request, "n_predict", 0, INT32_MAX);
+  spec.sampler = ReadSampler(Object(request, "sampler"));
+  spec.stop = ReadStopSpec(request.Get("rules"), Boolean(request, "at_line_start"));
+  spec.n_probs = Integer(request, "n_probs", -1, 100);
+  spec.prompt_logprobs = Boolean(request, "prompt_logprobs");
+  spec.logit_positions = ReadTokens(request.Get("logit_positions"), "logit_positions");
+  std::sort(spec.logit_positions.begin(), spec.logit_positions.end());
+  return spec;
+}
+
+QuantizeOptions ReadQuantizeOptions(const Napi::Object& from) {
+  QuantizeOptions options;
+  options.path_in = Text(from, "path_in");
+  options.path_out = Text(from, "path_out");
+  options.type = Text(from, "type");
+  options.n_threads = Integer(from, "n_threads", 0, GGML_MAX_N_THREADS);
+  options.allow_requantize = Boolean(from, "allow_requantize");
+  options.pure = Boolean(from, "pure");
+  return options;
+}
+
+}  // namespace phi2

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <napi.h>
+
+#include "core/engine.h"
+#include "core/quantize.h"
+
+namespace phi2 {
+
+/// Copies plain objects from JavaScript into core's structs. Types are checked again here, because a wrong one would
+/// become garbage in C++; ranges are the TypeScript schema's business, except where the engine would assert.
+struct LoadRequest {
+  ModelOptions model;
+  EngineOptions engine;
+};
+
+LoadRequest ReadLoadOptions(const Napi::Object& options);
+RequestSpec ReadRequest(const Napi::Object& request);
+StopSpec ReadStopSpec(const Napi::Value& rules, bool at_line_start);
+QuantizeOptions ReadQuantizeOptions(const Napi::Object& options);
+
+std::vector<llama_token> ReadTokens(const Napi::Value& value, const char* name);
+
+}  // namespace phi2

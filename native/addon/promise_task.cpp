@@ -1,0 +1,90 @@
+#include "addon/promise_task.h"
+
+#include <memory>
+#include <thread>
+
+#include "addon/errors.h"
+
+namespace phi2 {
+namespace {
+
+class Runner {
+ public:
+  // Owned by its thread-safe function: deleted in the finalizer, whichever way the function ends.
+  static Napi::Promise Start(Napi::Env env, const char* name, PromiseTask task) {
+    auto* runner = new Runner(env, std::move(task));
+    const Napi::Promise promise = runner->deferred_.Promise();
+    runner->channel_ = Channel::New(env, name, 0, 1, runner, [](Napi::Env, void*, Runner* self) { delete self; },
+                                    static_cast<void*>(nullptr));
+    // Hooks run last in, first out: this one joins the thread before the thread-safe function's own hook frees it.
+    napi_add_env_cleanup_hook(env, OnEnvironmentEnd, runner);
+    runner->thread_ = std::thread([runner] { runner->Work(); });
+    return promise;
+  }
+
+ private:
+  static void OnDone(Napi::Env env, Napi::Function callback, Runner* self, void* data);
+  using Channel = Napi::TypedThreadSafeFunction<Runner, void, OnDone>;
+
+  Runner(Napi::Env env, PromiseTask task) : env_(env), deferred_(Napi::Promise::Deferred::New(env)), task_(std::move(task)) {}
+
+  void Work() {
+    try {
+      task_.work();
+    } catch (...) {
+      failure_ = std::current_exception();
+    }
+    channel_.NonBlockingCall();
+  }
+
+  static void OnEnvironmentEnd(void* data) {
+    auto* self = static_cast<Runner*>(data);
+    if (self->task_.cancel) self->task_.cancel();
+    self->thread_.join();
+  }
+
+  void Settle(Napi::Env env) {
+    thread_.join();
+    napi_remove_env_cleanup_hook(env_, OnEnvironmentEnd, this);
+    Napi::HandleScope scope(env);
+    try {
+      if (failure_) {
+        deferred_.Reject(ToJs(env, failure_).Value());
+      } else {
+        deferred_.Resolve(task_.result(env));
+      }
+    } catch (const Napi::Error& error) {
+      // Building the value failed; in an environment that is being terminated even the rejection can.
+      try {
+        deferred_.Reject(error.Value());
+      } catch (const Napi::Error&) {
+      }
+    }
+    try {
+      if (task_.settled) task_.settled(env, failure_ != nullptr);
+    } catch (const Napi::Error&) {
+      // likewise
+    }
+    channel_.Release();
+  }
+
+  Napi::Env env_;
+  Napi::Promise::Deferred deferred_;
+  PromiseTask task_;
+  Channel channel_;
+  std::exception_ptr failure_;
+  std::thread thread_;
+};
+
+// Without an environment the hook has joined the thread already and the finalizer follows.
+void Runner::OnDone(Napi::Env env, Napi::Function, Runner* self, void*) {
+  if (env != nullptr) self->Settle(env);
+}
+
+}  // namespace
+
+Napi::Promise RunTask(Napi::Env env, const char* name, PromiseTask task) {
+  return Runner::Start(env, name, std::move(task));
+}
+
+}  // namespace phi2

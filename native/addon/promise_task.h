@@ -1,0 +1,25 @@
+#pragma once
+
+#include <napi.h>
+
+#include <functional>
+
+namespace phi2 {
+
+/// One promise whose work runs on a thread of its own: libuv's pool belongs to the application (fs, dns), and Node waits
+/// for pool jobs when an environment ends, while these are cancelled and joined by a cleanup hook.
+struct PromiseTask {
+  /// Runs on the task's thread. An exception rejects the promise.
+  std::function<void()> work;
+  /// Runs on the JS thread afterwards and gives the promise's value.
+  std::function<Napi::Value(Napi::Env)> result;
+  /// Runs on the JS thread last of all, whether the promise was resolved or not.
+  std::function<void(Napi::Env, bool failed)> settled;
+  /// Called on the JS thread when the environment ends early; must make `work` return soon.
+  std::function<void()> cancel;
+};
+
+/// Starts the task. JS thread. The process stays alive until the promise is settled.
+Napi::Promise RunTask(Napi::Env env, const char* name, PromiseTask task);
+
+}  // namespace phi2

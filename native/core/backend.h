@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace phi2 {
+
+struct Device {
+  std::string name;
+  std::string description;
+  std::string type;  ///< cpu, gpu, igpu, accel
+  std::string backend;
+  uint64_t memory_total = 0;
+  uint64_t memory_free = 0;
+};
+
+struct BackendFeatures {
+  std::string name;
+  std::vector<std::pair<std::string, std::string>> features;
+};
+
+/// Process-wide start of the engine: log, backends beside the addon, llama. The first caller does the work (its folder
+/// counts), later ones return at once. It is never undone: worker threads come and go, the process keeps the backends.
+/// Throws PHI2_BINDING_NOT_FOUND when there is no CPU backend in the folder.
+void InitBackend(const std::string& folder);
+
+std::vector<Device> ListDevices();
+std::vector<BackendFeatures> ListBackends();
+
+/// Path of the shared library that serves as the CPU backend.
+std::string CpuBackendPath();
+
+/// Whether every device that can hold layers heeds the abort callback: true with CPU devices only.
+bool AbortCallbackWorks();
+
+}  // namespace phi2

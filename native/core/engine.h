@@ -1,0 +1,163 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/model.h"
+#include "core/prefix_index.h"
+#include "core/sequence.h"
+
+namespace phi2 {
+
+struct EngineOptions {
+  uint32_t n_ctx = 2048;  ///< KV cells, shared by all sequences
+  uint32_t n_batch = 512;
+  uint32_t n_seq_max = 8;
+  int32_t n_threads = 2;
+  llama_flash_attn_type flash_attn = LLAMA_FLASH_ATTN_TYPE_AUTO;
+  ggml_type type_kv = GGML_TYPE_F16;
+};
+
+/// Where chunks and endings go. Called on the engine thread; must not block and not throw.
+class EventSink {
+ public:
+  virtual ~EventSink() = default;
+  virtual void OnChunk(uint32_t id, Chunk chunk) = 0;
+  /// Exactly once per submitted request, after its last chunk.
+  virtual void OnEnd(uint32_t id, Ending ending) = 0;
+};
+
+struct EngineStats {
+  uint32_t active = 0;
+  uint32_t queued = 0;
+  uint32_t cached_sequences = 0;
+  uint32_t cached_tokens = 0;
+  uint64_t steps = 0;
+  uint64_t decoded_tokens = 0;
+};
+
+/// A llama context and the one thread that uses it. Requests are submitted from any thread and run together in batches:
+/// commands are taken, sequences admitted as far as KV cells reach, one batch built with a token of every generating
+/// sequence and a fair share of prompt for the others, decoded, and each sequence's token sampled.
+///
+/// Owns the context and shares the model. Close() (also the destructor) ends what runs with EndReason::kAbort, joins the
+/// thread and frees the context; every other method may be called from any thread, also after Close().
+class Engine {
+ public:
+  /// Creates the context: takes a while, for worker threads. Throws PHI2_CONTEXT_FAILED with the engine's own reason.
+  /// `sink` must outlive the engine.
+  Engine(std::shared_ptr<Model> model, const EngineOptions& options, EventSink* sink);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Returns the id of the request. Throws PHI2_CLOSED, PHI2_CONTEXT_FULL (prompt longer than a sequence may be),
+  /// PHI2_INVALID_OPTION (unknown token ids, empty prompt).
+  uint32_t Submit(RequestSpec spec);
+
+  /// Settles within one step, or inside a step when nothing else shares the batch (CPU). Unknown ids are ignored.
+  void Abort(uint32_t id);
+  void Pause(uint32_t id);
+  void Resume(uint32_t id);
+
+  void Close();
+
+  EngineStats stats() const;
+  const Model& model() const { return *model_; }
+  const std::shared_ptr<Model>& shared_model() const { return model_; }
+  uint32_t n_ctx() const { return n_ctx_; }
+  uint32_t n_batch() const { return n_batch_; }
+  uint32_t n_seq_max() const { return n_seq_max_; }
+  /// Positions that one sequence may hold: what the model was trained on, or the whole cache if that is smaller.
+  uint32_t n_ctx_seq() const { return n_ctx_seq_; }
+
+ private:
+  struct Command {
+    enum class Kind { kSubmit, kAbort, kPause, kResume } kind;
+    uint32_t id;
+    std::unique_ptr<Sequence> sequence;
+  };
+  struct Part {  // what one sequence contributes to a batch
+    Sequence* sequence;
+    size_t first;  // position
+    size_t count;
+    int32_t row;   // of the batch
+  };
+  struct ThreadpoolDeleter {
+    void operator()(ggml_threadpool* pool) const;
+  };
+
+  void CreateContext(const EngineOptions& options);
+  void Post(Command::Kind kind, uint32_t id);
+
+  // --- engine thread ---
+  void Run();
+  bool TakeCommands();
+  void Apply(Command command);
+  void Admit();
+  bool BuildBatch();
+  void Add(Sequence& sequence, size_t count);
+  size_t PrefillBudget(bool others_decode) const;
+  void Step();
+  void OnDecoded();
+  void OnAborted();
+  void OnDecodeError(int32_t status);
+  void Deliver(Sequence& sequence);
+  void Settle();
+  void Clear(int32_t seq_id);
+  static bool ShouldAbortStep(void* self);
+
+  std::shared_ptr<Model> model_;
+  EventSink* sink_;
+  uint32_t n_ctx_ = 0;
+  uint32_t n_batch_ = 0;
+  uint32_t n_seq_max_ = 0;
+  uint32_t n_ctx_seq_ = 0;
+  uint32_t n_outputs_ = 0;
+  bool abort_callback_works_ = false;
+
+  // Destroyed in reverse: the context lets go of the pool before the pool is freed.
+  std::unique_ptr<ggml_threadpool, ThreadpoolDeleter> threadpool_;
+  llama_context_ptr context_;
+  llama_batch batch_ = {};
+
+  mutable std::mutex mutex_;  // guards the next five
+  std::condition_variable wake_;
+  std::vector<Command> commands_;
+  std::map<uint32_t, std::shared_ptr<std::atomic<bool>>> abort_flags_;  // of requests that have not ended
+  uint32_t next_id_ = 1;
+  bool closing_ = false;
+  std::mutex close_mutex_;  // one Close() at a time; held while joining
+
+  // engine thread only
+  std::deque<std::unique_ptr<Sequence>> queued_;
+  std::vector<std::unique_ptr<Sequence>> active_;
+  std::unique_ptr<PrefixIndex> index_;
+  std::vector<Part> parts_;
+  bool room_changed_ = false;
+  double tokens_per_ms_ = 0;  // of prefill steps, measured
+
+  // read by ShouldAbortStep inside llama_decode, on a compute thread
+  std::vector<std::shared_ptr<std::atomic<bool>>> step_flags_;
+  std::atomic<bool> stop_now_{false};
+
+  std::atomic<uint32_t> n_active_{0};
+  std::atomic<uint32_t> n_queued_{0};
+  std::atomic<uint32_t> n_cached_sequences_{0};
+  std::atomic<uint32_t> n_cached_tokens_{0};
+  std::atomic<uint64_t> n_steps_{0};
+  std::atomic<uint64_t> n_decoded_{0};
+
+  std::thread thread_;  // last: starts when everything else is ready
+};
+
+}  // namespace phi2

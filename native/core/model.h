@@ -1,0 +1,65 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "llama-cpp.h"
+
+namespace phi2 {
+
+struct ModelOptions {
+  std::string path;
+  int32_t n_gpu_layers = -1;                         ///< negative: all
+  const std::atomic<bool>* cancelled = nullptr;      ///< read while loading
+  std::function<void(float)> on_progress;            ///< 0 to 1, on the loading thread
+};
+
+/// Weights and vocabulary. Immutable after loading, so every method may be called from any thread. Shared by the engine
+/// and the wrappers; the last owner frees it.
+class Model {
+ public:
+  /// Blocks while the file is checked and read: for worker threads. Throws the codes of CheckGguf, PHI2_ABORTED when
+  /// cancelled, PHI2_MODEL_LOAD_FAILED with the engine's own reason.
+  static std::shared_ptr<Model> Load(const ModelOptions& options);
+
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  llama_model* get() const { return model_.get(); }
+  const llama_vocab* vocab() const { return vocab_; }
+  int32_t n_vocab() const { return static_cast<int32_t>(pieces_.size()); }
+
+  /// Ids that may be sampled, ascending: all but the padding rows, which the tokenizer does not know.
+  const std::vector<llama_token>& sampleable() const { return sampleable_; }
+
+  bool IsToken(int64_t id) const { return id >= 0 && id < n_vocab(); }
+  bool IsEog(llama_token id) const { return llama_vocab_is_eog(vocab_, id); }
+
+  /// Bytes of one token, `<|endoftext|>` as text. The id must be valid.
+  const std::string& Piece(llama_token id) const { return pieces_[static_cast<size_t>(id)]; }
+
+  /// No BOS is added: Phi-2 has none. With `special`, `<|endoftext|>` in the text becomes the token.
+  std::vector<llama_token> Tokenize(const std::string& text, bool special) const;
+
+  int32_t n_gpu_layers() const { return n_gpu_layers_; }
+  const std::string& name() const { return name_; }
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
+ private:
+  Model() = default;
+  void ReadVocabulary();
+
+  llama_model_ptr model_;
+  const llama_vocab* vocab_ = nullptr;  // owned by model_
+  std::vector<std::string> pieces_;
+  std::vector<llama_token> sampleable_;
+  int32_t n_gpu_layers_ = 0;
+  std::string name_;
+  std::vector<std::string> warnings_;
+};
+
+}  // namespace phi2

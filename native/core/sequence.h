@@ -1,0 +1,123 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/model.h"
+#include "core/sampler.h"
+#include "core/stop_matcher.h"
+#include "core/utf8.h"
+
+namespace phi2 {
+
+/// Everything that one request consists of; frozen at Submit().
+struct RequestSpec {
+  std::vector<llama_token> tokens;  ///< the prompt
+  int32_t n_predict = 0;            ///< 0: only the prompt is decoded
+  SamplerSpec sampler;
+  StopSpec stop;
+  int32_t n_probs = -1;  ///< -1: no log-probabilities; otherwise alternatives per token
+  bool prompt_logprobs = false;
+  std::vector<int32_t> logit_positions;  ///< ascending prompt positions whose raw logits come back
+};
+
+/// Text that became certain since the last chunk, with the tokens that begin in it.
+struct Chunk {
+  std::string text;  ///< valid UTF-8
+  std::vector<llama_token> tokens;
+  std::vector<float> logprobs;            ///< one per token, if asked for
+  std::vector<llama_token> top_tokens;    ///< n_probs per token
+  std::vector<float> top_logprobs;
+
+  bool empty() const { return text.empty() && tokens.empty(); }
+};
+
+enum class EndReason { kStop, kLength, kAbort, kError };
+
+constexpr int32_t kNoRule = -1;
+constexpr int32_t kEndOfText = -2;
+
+/// The last that is heard of a request.
+struct Ending {
+  EndReason reason = EndReason::kStop;
+  int32_t rule = kNoRule;  ///< index into StopSpec::rules, kEndOfText, or kNoRule
+  std::string error_code;
+  std::string error_message;
+  int32_t n_prompt = 0;
+  int32_t n_cached = 0;
+  int32_t n_generated = 0;
+  double queue_ms = 0;
+  double prompt_ms = 0;
+  double decode_ms = 0;
+  std::vector<float> prompt_logprobs;
+  std::vector<float> logits;
+};
+
+/// One request on its way: what is decoded, what is held back, how it ended. Belongs to the engine thread once admitted.
+class Sequence {
+ public:
+  Sequence(uint32_t id, RequestSpec spec, std::shared_ptr<const Model> model);
+
+  uint32_t id() const { return id_; }
+  const RequestSpec& spec() const { return spec_; }
+  /// Prompt and generated tokens.
+  const std::vector<llama_token>& tokens() const { return tokens_; }
+  size_t n_prompt() const { return spec_.tokens.size(); }
+  bool prefilling() const { return n_past < n_prompt(); }
+  bool wants_output(size_t position) const;
+
+  /// Called when the sequence gets its place; `reused` prompt tokens need no decoding.
+  void Admit(int32_t seq_id, size_t reused, int32_t n_limit);
+
+  /// Takes the logits of a decoded position: records what was asked about the prompt, and at the last position samples.
+  /// Returns true while the sequence goes on; afterwards ending() is complete. Throws Error out of the sampler.
+  bool OnLogits(size_t position, const float* logits);
+
+  /// Ends it from outside. Held-back text is released.
+  void End(EndReason reason);
+  void Fail(const std::string& code, const std::string& message);
+
+  Chunk TakeChunk();
+  Ending TakeEnding();
+
+  // --- book-keeping of the engine ---
+  int32_t seq_id = -1;
+  size_t n_past = 0;  ///< tokens in the KV cache
+  bool paused = false;
+  bool ended = false;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  struct Held {
+    llama_token token;
+    size_t start;  // offset of its first byte in the generated text
+    TokenLogprobs logprobs;
+  };
+
+  bool Accept(const float* logits);
+  void Release();
+  void Finish(EndReason reason, int32_t rule);
+
+  uint32_t id_;
+  RequestSpec spec_;
+  std::shared_ptr<const Model> model_;
+  std::vector<llama_token> tokens_;
+  std::unique_ptr<Sampler> sampler_;
+  StopMatcher matcher_;
+  Utf8Assembler utf8_;
+  std::deque<Held> held_;
+  size_t generated_bytes_ = 0;
+  int32_t n_limit_ = 0;
+  Chunk chunk_;
+  Ending ending_;
+  Clock::time_point submitted_;
+  Clock::time_point admitted_;
+  Clock::time_point first_token_;
+};
+
+}  // namespace phi2

@@ -1,0 +1,52 @@
+import { randomUUID } from 'node:crypto'
+import { open, readFile, rename, rm } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { basename, dirname, join } from 'node:path'
+import { Phi2Error } from '../errors.js'
+import type { SavedChat } from '../types.js'
+import { codeOf } from './errors.js'
+
+/**
+ * Writes a saved chat beside its file and renames it, so that a full disk or a crash leaves the old file whole.
+ * @throws {Phi2Error} `PHI2_IO`
+ */
+export async function writeChat(path: string, saved: SavedChat): Promise<void> {
+  const target = expandHome(path)
+  const beside = join(dirname(target), `.${basename(target)}.${randomUUID()}.tmp`)
+  try {
+    const file = await open(beside, 'wx')
+    try {
+      await file.writeFile(`${JSON.stringify(saved, null, 2)}\n`)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(beside, target)
+  } catch (cause) {
+    await rm(beside, { force: true })
+    throw new Phi2Error('PHI2_IO', `Cannot write ${path}: ${codeOf(cause) ?? String(cause)}.`, { cause })
+  }
+}
+
+/**
+ * Reads what {@link writeChat} wrote. Whether it is a saved chat is checked by `Chat.restore`.
+ * @throws {Phi2Error} `PHI2_IO`, `PHI2_INVALID_TRANSCRIPT` when it is not JSON
+ */
+export async function readChat(path: string): Promise<SavedChat> {
+  let text: string
+  try {
+    text = await readFile(expandHome(path), 'utf8')
+  } catch (cause) {
+    throw new Phi2Error('PHI2_IO', `Cannot read ${path}: ${codeOf(cause) ?? String(cause)}.`, { cause })
+  }
+  try {
+    return JSON.parse(text) as SavedChat
+  } catch (cause) {
+    throw new Phi2Error('PHI2_INVALID_TRANSCRIPT', `${path} is not JSON. Expected a chat saved with /save.`, { cause })
+  }
+}
+
+/** No shell expands `~/` in a name that was typed inside the program. */
+function expandHome(path: string): string {
+  return path.startsWith('~/') ? join(homedir(), path.slice(2)) : path
+}

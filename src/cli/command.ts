@@ -1,0 +1,70 @@
+import type { Readable, Writable } from 'node:stream'
+
+export type InputStream = Readable & { isTTY?: boolean; setRawMode?: (mode: boolean) => unknown }
+export type OutputStream = Writable & { isTTY?: boolean; columns?: number }
+
+/** What a command touches of the process: given, so that commands run over fakes as well. */
+export interface CliContext {
+  readonly stdin: InputStream
+  readonly stdout: OutputStream
+  readonly stderr: OutputStream
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Aborted with `Interrupted` by SIGINT and SIGTERM. */
+  readonly signal: AbortSignal
+}
+
+/** One option of the command line, under its public camelCase name. */
+export interface CliOption {
+  readonly type: 'integer' | 'number' | 'boolean' | 'string' | 'strings' | 'object'
+  readonly doc: string
+  readonly min?: number
+  readonly max?: number
+  /** For the help only: left out of the values, so that the library's own default holds. */
+  readonly default?: unknown
+  readonly alias?: string
+  readonly choices?: readonly string[]
+  /** Heading in the help. */
+  readonly group?: string
+}
+
+export type CliOptions = Readonly<Record<string, CliOption>>
+
+type ValueOf<T extends CliOption['type']> = T extends 'integer' | 'number'
+  ? number
+  : T extends 'boolean'
+    ? boolean
+    : T extends 'strings'
+      ? string[]
+      : T extends 'object'
+        ? object
+        : string
+
+export type OptionValue = ValueOf<CliOption['type']>
+
+/** What was given on the command line; options that were not given are absent. */
+export type Values<O extends CliOptions> = { readonly [Name in keyof O]?: ValueOf<O[Name]['type']> | undefined }
+
+export interface Invocation<O extends CliOptions = CliOptions> {
+  readonly values: Values<O>
+  /** The arguments that are not options, untouched. */
+  readonly words: readonly string[]
+  readonly context: CliContext
+}
+
+export interface Command<O extends CliOptions = CliOptions> {
+  readonly name: string
+  /** Synopsis after `phi2`. */
+  readonly usage: string
+  readonly summary: string
+  /** Further paragraphs of the help. */
+  readonly notes?: string
+  readonly options: O
+  readonly examples: readonly (readonly [command: string, what: string])[]
+  /** Gives the exit code if it is not 0. Bivariant on purpose (a method): a list of commands mixes their options. */
+  run(invocation: Invocation<O>): Promise<number | undefined>
+}
+
+/** Keeps the literal types of a command's options, so that its `run` sees typed values. */
+export function defineCommand<const O extends CliOptions>(command: Command<O>): Command<O> {
+  return command
+}

@@ -1,0 +1,189 @@
+import type { ChatAnswer, ChatOptions, GenerateOptions, SavedChat } from '../types.js'
+import type { Streaming } from './answer.js'
+import type { InputStream, OutputStream } from './command.js'
+import { describeError, EXIT_FAILED, OutputClosed } from './errors.js'
+import { formatStats, write } from './output.js'
+import {
+  completeCommand,
+  count,
+  type ReplChat,
+  type ReplPhi2,
+  type ReplSession,
+  runReplCommand,
+} from './repl-commands.js'
+import { LineReader } from './repl-input.js'
+
+export interface ReplStreams {
+  readonly input: InputStream
+  /** Answers. */
+  readonly output: OutputStream
+  /** What the program itself says. */
+  readonly notes: OutputStream
+  /** Where prompts and the typed line are shown; undefined when a program writes the input: then only answers appear. */
+  readonly terminal: OutputStream | undefined
+}
+
+export interface ReplOptions {
+  /** Speakers and head, or a saved chat to go on with. */
+  readonly chat?: ChatOptions | SavedChat
+  readonly generate?: GenerateOptions
+  /** A line of statistics after each answer. */
+  readonly stats?: boolean
+  readonly debug?: boolean
+  /** Ends the REPL: `runRepl` rejects with its reason. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * A conversation over streams, until the input ends, `/exit`, or Ctrl-C twice at an empty prompt. Gives the exit code:
+ * 0, or 1 when the input was a pipe and a turn failed (at a terminal the person has seen it).
+ */
+export async function runRepl(phi2: ReplPhi2, streams: ReplStreams, options: ReplOptions): Promise<number> {
+  return new Repl(phi2, streams, options).run()
+}
+
+class Repl implements ReplSession {
+  readonly phi2: ReplPhi2
+  chat: ReplChat
+  lastAnswer: ChatAnswer | undefined
+  readonly #streams: ReplStreams
+  readonly #options: ReplOptions
+  readonly #reader: LineReader
+  /** Stops the answer that is being printed. */
+  #stop: AbortController | undefined
+  #droppedTurns = 0
+  #failed = false
+  #leaving = false
+
+  constructor(phi2: ReplPhi2, streams: ReplStreams, options: ReplOptions) {
+    this.phi2 = phi2
+    this.chat = phi2.chat(options.chat)
+    this.#streams = streams
+    this.#options = options
+    this.#reader = new LineReader({
+      input: streams.input,
+      terminal: streams.terminal,
+      completer: completeCommand,
+      onInterrupt: () => this.#stop?.abort(),
+    })
+  }
+
+  async run(): Promise<number> {
+    const { signal } = this.#options
+    const end = (): void => this.#reader.close()
+    signal.addEventListener('abort', end)
+    try {
+      await this.#converse()
+      signal.throwIfAborted()
+      return this.#failed && !this.#streams.terminal ? EXIT_FAILED : 0
+    } finally {
+      signal.removeEventListener('abort', end)
+      this.#reader.close()
+    }
+  }
+
+  async #converse(): Promise<void> {
+    let interrupts = 0
+    while (!this.#leaving) {
+      const event = await this.#reader.next(`${this.chat.user}: `)
+      if (event.type === 'end') {
+        // The cursor stands behind the prompt.
+        if (this.#streams.terminal) await write(this.#streams.terminal, '\n')
+        return
+      }
+      if (event.type === 'interrupt') {
+        interrupts = event.cleared ? 0 : interrupts + 1
+        if (interrupts > 0 && this.#streams.terminal) await write(this.#streams.terminal, '\n')
+        if (interrupts > 1) return
+        if (interrupts > 0) await this.note('(Ctrl-D or /exit to leave)')
+        continue
+      }
+      interrupts = 0
+      await this.#take(event.text)
+    }
+  }
+
+  /** One line: a command, something to say, or nothing. */
+  async #take(line: string): Promise<void> {
+    try {
+      if (line.startsWith('/')) await runReplCommand(line, this)
+      else if (line.trim() !== '') await this.#say(line.trim())
+    } catch (error) {
+      if (error instanceof OutputClosed || this.#options.signal.aborted) throw error
+      this.#failed = true
+      await write(this.#streams.notes, `${describeError(error, this.#options.debug)}\n`)
+    }
+  }
+
+  async #say(text: string): Promise<void> {
+    await this.#answer((options) => this.chat.say(text, options), this.#options.generate)
+  }
+
+  async retry(): Promise<void> {
+    // The same seed would give the same answer.
+    const { seed: _, ...options } = this.#options.generate ?? {}
+    await this.#answer((given) => this.chat.retry(given), options)
+  }
+
+  leave(): void {
+    this.#leaving = true
+  }
+
+  async note(text: string): Promise<void> {
+    await write(this.#streams.notes, `${text}\n`)
+  }
+
+  async #answer(
+    start: (options: GenerateOptions) => Streaming<ChatAnswer>,
+    options: GenerateOptions = {},
+  ): Promise<void> {
+    const { output, terminal } = this.#streams
+    const stop = new AbortController()
+    this.#stop = stop
+    try {
+      const generation = start({ ...options, signal: AbortSignal.any([stop.signal, this.#options.signal]) })
+      if (terminal) await write(terminal, `${this.chat.assistant}: `)
+      const answer = await this.#print(generation, output)
+      this.lastAnswer = answer
+      await this.#report(answer)
+    } catch (error) {
+      if (!stop.signal.aborted || this.#options.signal.aborted || error instanceof OutputClosed) throw error
+      await this.note('(stopped)')
+    } finally {
+      this.#stop = undefined
+    }
+  }
+
+  /** Prints the answer as it comes, and ends its line even if it fails. */
+  async #print(generation: Streaming<ChatAnswer>, output: OutputStream): Promise<ChatAnswer> {
+    let printed = ''
+    const print = async (text: string): Promise<void> => {
+      printed += text
+      await write(output, text)
+    }
+    const endLine = async (): Promise<void> => {
+      if (!printed.endsWith('\n')) await write(output, '\n')
+    }
+    try {
+      for await (const text of generation) await print(text)
+      const answer = await generation
+      await endLine()
+      return answer
+    } catch (error) {
+      if (error instanceof OutputClosed) throw error
+      // What came between the last chunk that was read and the stop.
+      if (generation.text.startsWith(printed)) await print(generation.text.slice(printed.length))
+      if (this.#streams.terminal || printed !== '') await endLine()
+      throw error
+    }
+  }
+
+  async #report(answer: ChatAnswer): Promise<void> {
+    const { droppedTurns } = answer
+    if (droppedTurns > 0 && droppedTurns !== this.#droppedTurns) {
+      await this.note(`(the oldest ${count(droppedTurns, 'turn')} no longer fit and were left out)`)
+    }
+    this.#droppedTurns = droppedTurns
+    if (this.#options.stats) await this.note(`(${formatStats(answer)})`)
+  }
+}

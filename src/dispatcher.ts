@@ -1,0 +1,34 @@
+import type { NativeChunkEvent, NativeEndEvent, NativeEngine, NativeEvent, NativeRequest } from './native.js'
+
+/** Who hears of one request. Neither function may throw. */
+export interface RequestSink {
+  onChunk(event: NativeChunkEvent): void
+  onEnd(event: NativeEndEvent): void
+}
+
+/**
+ * Hands the engine's events to the requests that they belong to. The engine keeps this object alive, so it must not
+ * point back at the engine: an unused model could never be collected. Requests in flight do (through their sinks).
+ */
+export class Dispatcher {
+  readonly #sinks = new Map<number, RequestSink>()
+
+  readonly onEvents = (events: NativeEvent[]): void => {
+    for (const event of events) {
+      const sink = this.#sinks.get(event.id)
+      if (event.type === 'chunk') {
+        sink?.onChunk(event)
+      } else {
+        this.#sinks.delete(event.id)
+        sink?.onEnd(event)
+      }
+    }
+  }
+
+  /** Starts a request. Its first event comes in a later turn of the event loop. */
+  submit(engine: NativeEngine, request: NativeRequest, sink: RequestSink): number {
+    const id = engine.submit(request)
+    this.#sinks.set(id, sink)
+    return id
+  }
+}

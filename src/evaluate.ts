@@ -1,0 +1,35 @@
+import type { Dispatcher } from './dispatcher.js'
+import { Phi2Error } from './errors.js'
+import type { NativeEndEvent, NativeEngine, NativeRequest } from './native.js'
+import { resolveGenerate } from './options.js'
+import { stopProfiles } from './stops.js'
+
+/**
+ * Runs the model over tokens without generating: log p(token i | tokens before it) for i ≥ 1, and the raw logits at the
+ * positions asked for (positions × vocabulary size, row-major, positions ascending).
+ * @throws {Phi2Error} as `Phi2.ask`.
+ */
+export async function evaluate(
+  engine: NativeEngine,
+  dispatcher: Dispatcher,
+  tokens: Int32Array,
+  wanted: { logprobs?: boolean; logitPositions?: readonly number[] },
+): Promise<{ logprobs: Float32Array; logits: Float32Array }> {
+  const { sampler } = resolveGenerate(undefined, { temperature: 0, profile: stopProfiles.none })
+  const request: NativeRequest = {
+    tokens,
+    n_predict: 0,
+    sampler,
+    rules: [],
+    at_line_start: false,
+    n_probs: -1,
+    prompt_logprobs: wanted.logprobs ?? false,
+    logit_positions: Int32Array.from(wanted.logitPositions ?? []),
+  }
+  const end = await new Promise<NativeEndEvent>((resolve) => {
+    dispatcher.submit(engine, request, { onChunk: () => {}, onEnd: resolve })
+  })
+  if (end.reason === 'error') throw new Phi2Error('PHI2_DECODE_FAILED', end.error?.message ?? 'The engine failed.')
+  if (end.reason === 'abort') throw new Phi2Error('PHI2_CLOSED', 'The model was closed during the computation.')
+  return { logprobs: end.promptLogprobs ?? new Float32Array(0), logits: end.logits ?? new Float32Array(0) }
+}

@@ -1,0 +1,231 @@
+import type { Dispatcher } from './dispatcher.js'
+import { nativeError, Phi2Error } from './errors.js'
+import { AnswerBuilder } from './answer.js'
+import type { NativeEndEvent, NativeEngine } from './native.js'
+import type { ResolvedGenerate } from './options.js'
+import { Trimmer } from './trim.js'
+import type { Answer } from './types.js'
+
+/** What a {@link Generation} runs: the verbs of `Phi2` and `Chat` prepare one of these. */
+export interface GenerationPlan<T extends Answer> {
+  engine: NativeEngine
+  dispatcher: Dispatcher
+  options: ResolvedGenerate
+  /** Tokens of the prompt; asynchronous, because long texts are tokenized off the main thread. */
+  prompt: () => Promise<{ tokens: Int32Array; atLineStart: boolean }>
+  /** Turns the plain answer into the verb's own kind. */
+  finish: (answer: Answer) => T
+  /** Called once with the text so far when the answer was aborted or failed. */
+  onFailure?: (text: string) => void
+}
+
+/**
+ * An answer on its way: iterate it for text as it comes, or await it for the {@link Answer}; both together work. It
+ * starts at once. `break` cancels it.
+ *
+ * While it is iterated and not awaited, it pauses when the consumer lags by `highWaterMark` chunks.
+ *
+ * @example
+ * for await (const text of phi2.ask('Why is the sky blue?')) process.stdout.write(text)
+ * const { text, usage } = await phi2.ask('Why is the sky blue?')
+ */
+export class Generation<T extends Answer = Answer> implements AsyncIterable<string>, PromiseLike<T> {
+  readonly #plan: GenerationPlan<T>
+  readonly #builder: AnswerBuilder
+  readonly #trimmer: Trimmer
+  readonly #result: Promise<T>
+  #settle!: { resolve: (answer: T) => void; reject: (reason: unknown) => void }
+
+  #text = ''
+  #queue: string[] = []
+  #id: number | undefined
+  #state: 'running' | 'done' | 'failed' = 'running'
+  #failure: unknown
+  #abortReason: { reason: unknown } | undefined
+  #iterating = false
+  #awaited = false
+  #paused = false
+  #wakeReader: (() => void) | undefined
+
+  constructor(plan: GenerationPlan<T>) {
+    this.#plan = plan
+    this.#trimmer = new Trimmer(plan.options.trim)
+    this.#builder = new AnswerBuilder(plan.engine, plan.options)
+    this.#result = new Promise<T>((resolve, reject) => {
+      this.#settle = { resolve, reject }
+    })
+    // Whoever iterates or awaits sees the failure; nobody must be killed by an unhandled rejection for doing only one.
+    this.#result.catch(() => {})
+    const { signal } = plan.options
+    if (signal?.aborted) {
+      this.#fail(signal.reason)
+      return
+    }
+    signal?.addEventListener('abort', this.#onSignal, { once: true })
+    void this.#start()
+  }
+
+  /** The text so far, trimmed like the answer's. Stays readable after an abort or a failure. */
+  get text(): string {
+    return this.#text
+  }
+
+  /**
+   * Stops the answer. The promise rejects with `reason` (by default a `Phi2Error` with the code `PHI2_ABORTED`); the text
+   * so far stays in `text`. Does nothing once the answer has ended.
+   */
+  abort(reason: unknown = new Phi2Error('PHI2_ABORTED', 'The answer was aborted.')): void {
+    if (this.#state !== 'running' || this.#abortReason) return
+    this.#abortReason = { reason }
+    if (this.#id !== undefined) this.#plan.engine.abort(this.#id)
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: a Generation is awaitable by design
+  then<A = T, B = never>(
+    onFulfilled?: ((answer: T) => A | PromiseLike<A>) | null,
+    onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    this.#awaited = true
+    this.#balance()
+    return this.#result.then(onFulfilled, onRejected)
+  }
+
+  catch<B = never>(onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<T | B> {
+    return this.then(undefined, onRejected)
+  }
+
+  finally(onFinally?: (() => void) | null): Promise<T> {
+    return this.then().finally(onFinally)
+  }
+
+  /** Chunks of text; joined they are the answer's `text`. Can be taken once. */
+  [Symbol.asyncIterator](): AsyncIterator<string, undefined> {
+    if (this.#iterating)
+      throw new Phi2Error('PHI2_BUSY', 'This answer is being iterated already; its text is in `text`.')
+    this.#iterating = true
+    const finished = { done: true, value: undefined } as const
+    let closed = false
+    return {
+      next: async () => {
+        while (!closed) {
+          const value = this.#queue.shift()
+          this.#balance()
+          if (value !== undefined) return { done: false, value }
+          if (this.#state === 'done') break
+          if (this.#state === 'failed') throw this.#failure
+          await new Promise<void>((wake) => {
+            this.#wakeReader = wake
+          })
+        }
+        return finished
+      },
+      return: async () => {
+        closed = true
+        this.#queue = []
+        this.abort()
+        return finished
+      },
+    }
+  }
+
+  async #start(): Promise<void> {
+    const { engine, dispatcher, options, prompt } = this.#plan
+    try {
+      const { tokens, atLineStart } = await prompt()
+      if (this.#abortReason) return this.#fail(this.#abortReason.reason)
+      const request = {
+        tokens,
+        n_predict: options.n_predict,
+        sampler: options.sampler,
+        rules: options.rules,
+        at_line_start: atLineStart,
+        n_probs: options.n_probs,
+        prompt_logprobs: false,
+        logit_positions: new Int32Array(0),
+      }
+      this.#id = dispatcher.submit(engine, request, {
+        onChunk: (event) => {
+          this.#builder.add(event)
+          this.#emit(this.#trimmer.push(event.text))
+        },
+        onEnd: (event) => this.#onEnd(event),
+      })
+    } catch (error) {
+      this.#fail(nativeError(error))
+    }
+  }
+
+  readonly #onSignal = (): void => this.abort(this.#plan.options.signal?.reason)
+
+  #onEnd(event: NativeEndEvent): void {
+    this.#emit(this.#trimmer.finish())
+    if (event.reason === 'error') {
+      this.#fail(
+        new Phi2Error(
+          (event.error?.code ?? 'PHI2_DECODE_FAILED') as 'PHI2_DECODE_FAILED',
+          event.error?.message ?? 'The engine failed.',
+        ),
+      )
+    } else if (event.reason === 'abort') {
+      this.#fail(
+        this.#abortReason
+          ? this.#abortReason.reason
+          : new Phi2Error('PHI2_CLOSED', 'The model was closed before the answer was complete.'),
+      )
+    } else {
+      this.#succeed(event)
+    }
+  }
+
+  #succeed(event: NativeEndEvent): void {
+    try {
+      const answer = this.#plan.finish(this.#builder.build(this.#text, event))
+      this.#end('done')
+      this.#settle.resolve(answer)
+    } catch (error) {
+      this.#fail(nativeError(error))
+    }
+  }
+
+  #fail(reason: unknown): void {
+    this.#failure = reason
+    this.#end('failed')
+    this.#plan.onFailure?.(this.#text)
+    this.#settle.reject(reason)
+  }
+
+  #end(state: 'done' | 'failed'): void {
+    this.#state = state
+    this.#plan.options.signal?.removeEventListener('abort', this.#onSignal)
+    this.#wake()
+  }
+
+  #emit(text: string): void {
+    if (text === '') return
+    this.#text += text
+    this.#queue.push(text)
+    this.#wake()
+    this.#balance()
+  }
+
+  #wake(): void {
+    const wake = this.#wakeReader
+    this.#wakeReader = undefined
+    wake?.()
+  }
+
+  // Back-pressure. Who awaits the whole answer must get it, whatever a reader beside it does.
+  #balance(): void {
+    if (this.#id === undefined || this.#state !== 'running') return
+    const { highWaterMark } = this.#plan.options
+    const lagging = this.#iterating && !this.#awaited && this.#queue.length >= highWaterMark
+    const caughtUp = this.#awaited || this.#queue.length <= highWaterMark / 2
+    if (lagging && !this.#paused) {
+      this.#paused = true
+      this.#plan.engine.pause(this.#id)
+    } else if (this.#paused && caughtUp) {
+      this.#paused = false
+      this.#plan.engine.resume(this.#id)
+    }
+  }
+}

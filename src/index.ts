@@ -1,0 +1,33 @@
+export { Chat } from './chat.js'
+export { Phi2Error, type Phi2ErrorCode } from './errors.js'
+export { Generation } from './generation.js'
+export { Phi2 } from './phi2.js'
+export type { SelfCheck } from './self-check.js'
+export { chatProfile, codeProfile, qaExtras, stopProfiles } from './stops.js'
+export { type SystemReport, systemReport } from './system.js'
+export type {
+  Answer,
+  ChatAnswer,
+  ChatOptions,
+  ChatTurn,
+  CodeAnswer,
+  CodeRequest,
+  DedentRule,
+  DeviceInfo,
+  DryOptions,
+  GenerateOptions,
+  KvType,
+  LoadOptions,
+  MirostatOptions,
+  ModelInfo,
+  SavedChat,
+  StopProfile,
+  StopProfileName,
+  StopRule,
+  TextRule,
+  Timings,
+  TokenAlternative,
+  TokenLogprob,
+  Trim,
+  Usage,
+} from './types.js'
