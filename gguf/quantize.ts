@@ -6,7 +6,7 @@ import { writeAtomically } from './atomic-file.js'
 import { checkChoice, checkInteger, checkText } from './checks.js'
 import { readHeader } from './read.js'
 
-/** llama.cpp's names, in lower case, of what it can quantize to without an importance matrix. */
+/** llama.cpp's names, in lower case, of what the addon quantizes to: all that needs no importance matrix and suits Phi-2. */
 export const QUANTIZE_TYPES = [
   'f32',
   'f16',
@@ -22,12 +22,9 @@ export const QUANTIZE_TYPES = [
   'q4_1',
   'q4_0',
   'iq4_nl',
-  'iq4_xs',
   'q3_k_l',
   'q3_k_m',
   'q3_k_s',
-  'iq3_m',
-  'iq3_s',
   'q2_k',
 ] as const
 export type QuantizeType = (typeof QUANTIZE_TYPES)[number]

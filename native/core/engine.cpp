@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
+#include <iterator>
 
 #include "core/backend.h"
 #include "core/error.h"
@@ -375,26 +375,28 @@ void Engine::Deliver(Sequence& sequence) {
 
 /// Reports and removes what has ended; its tokens stay cached.
 void Engine::Settle() {
-  for (auto& sequence : active_) {
-    if (!sequence->ended) continue;
-    if (sequence->seq_id >= 0) {
-      if (sequence->n_past == 0) Clear(sequence->seq_id);
-      index_->Release(sequence->seq_id, sequence->tokens(), sequence->n_past);
-      room_changed_ = true;
-    }
+  const auto middle = std::stable_partition(active_.begin(), active_.end(), [](const auto& s) { return !s->ended; });
+  std::vector<std::unique_ptr<Sequence>> ended(std::make_move_iterator(middle), std::make_move_iterator(active_.end()));
+  active_.erase(middle, active_.end());
+  for (auto& sequence : ended) {
+    if (sequence->seq_id < 0) continue;  // it never got a place
+    if (sequence->n_past == 0) Clear(sequence->seq_id);
+    index_->Release(sequence->seq_id, sequence->tokens(), sequence->n_past);
+    room_changed_ = true;
+  }
+  // The figures come first: who hears of the end may ask for them.
+  n_active_ = static_cast<uint32_t>(active_.size());
+  n_queued_ = static_cast<uint32_t>(queued_.size());
+  n_cached_sequences_ = static_cast<uint32_t>(index_->cached_sequences());
+  n_cached_tokens_ = static_cast<uint32_t>(index_->cached_tokens());
+  for (auto& sequence : ended) {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       abort_flags_.erase(sequence->id());
     }
     Deliver(*sequence);
     sink_->OnEnd(sequence->id(), sequence->TakeEnding());
-    sequence.reset();
   }
-  active_.erase(std::remove(active_.begin(), active_.end(), nullptr), active_.end());
-  n_active_ = static_cast<uint32_t>(active_.size());
-  n_queued_ = static_cast<uint32_t>(queued_.size());
-  n_cached_sequences_ = static_cast<uint32_t>(index_->cached_sequences());
-  n_cached_tokens_ = static_cast<uint32_t>(index_->cached_tokens());
 }
 
 void Engine::Clear(int32_t seq_id) { llama_memory_seq_rm(llama_get_memory(context_.get()), seq_id, -1, -1); }

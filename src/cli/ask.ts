@@ -1,4 +1,4 @@
-import { answerFlags, answerFormat, runAnswer } from './answer.js'
+import { answerFlags, planAnswer, runAnswer } from './answer.js'
 import { defineCommand } from './command.js'
 import { readPrompt } from './input.js'
 
@@ -14,8 +14,9 @@ export const ask = defineCommand({
     ['echo "What is a prime number?" | phi2 ask --json', 'the whole answer as JSON'],
   ],
   async run({ values, words, context }) {
-    answerFormat(values)
+    const plan = planAnswer(values)
     const question = await readPrompt({ words, file: values.file }, context, 'question')
-    return runAnswer(values, context, (phi2, options) => phi2.ask(question, options))
+    await runAnswer(plan, context, (phi2, options) => phi2.ask(question, options))
+    return 0
   },
 })

@@ -1,5 +1,5 @@
 import type { CodeAnswer, CodeRequest } from '../types.js'
-import { type AnswerFormat, answerFlags, answerFormat, printAnswer, runAnswer, type Streaming } from './answer.js'
+import { type AnswerFormat, answerFlags, planAnswer, printAnswer, runAnswer, type Streaming } from './answer.js'
 import { type CliContext, defineCommand } from './command.js'
 import { UsageError } from './errors.js'
 import { readText, type TextSource } from './input.js'
@@ -21,19 +21,16 @@ export const code = defineCommand({
     ['phi2 code --file unfinished.py', 'go on where the file ends'],
   ],
   async run({ values, words, context }) {
-    const { json, raw } = answerFormat(values)
-    if (values.source && (json || raw)) {
+    const plan = planAnswer(values)
+    if (values.source && (plan.format.json || plan.format.raw)) {
       throw new UsageError(
         '--source prints the whole function as text: leave out --raw, and --json, which holds it too.',
       )
     }
     const request = await readRequest({ words, file: values.file }, values.docstring, context)
-    return runAnswer(
-      values,
-      context,
-      (phi2, options) => phi2.code(request, options),
-      values.source ? printSource : printAnswer,
-    )
+    const print = values.source ? printSource : printAnswer<CodeAnswer>
+    await runAnswer(plan, context, (phi2, options) => phi2.code(request, options), print)
+    return 0
   },
 })
 

@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream'
+import type { OptionSpec } from '../options.js'
 
 export type InputStream = Readable & { isTTY?: boolean; setRawMode?: (mode: boolean) => unknown }
 export type OutputStream = Writable & { isTTY?: boolean; columns?: number }
@@ -15,34 +16,35 @@ export interface CliContext {
 
 /** One option of the command line, under its public camelCase name. */
 export interface CliOption {
-  readonly type: 'integer' | 'number' | 'boolean' | 'string' | 'strings' | 'object'
+  readonly type: OptionSpec['type']
   readonly doc: string
-  readonly min?: number
-  readonly max?: number
+  readonly choices?: NonNullable<OptionSpec['choices']>
   /** For the help only: left out of the values, so that the library's own default holds. */
   readonly default?: unknown
   readonly alias?: string
-  readonly choices?: readonly string[]
   /** Heading in the help. */
   readonly group?: string
 }
 
 export type CliOptions = Readonly<Record<string, CliOption>>
 
-type ValueOf<T extends CliOption['type']> = T extends 'integer' | 'number'
-  ? number
-  : T extends 'boolean'
-    ? boolean
-    : T extends 'strings'
-      ? string[]
-      : T extends 'object'
-        ? object
-        : string
+export type OptionValue = string | number | boolean | string[]
 
-export type OptionValue = ValueOf<CliOption['type']>
+// The first case is a list of commands, whose options are known only as CliOption.
+type ValueOf<O extends CliOption> = CliOption extends O
+  ? OptionValue
+  : O['type'] extends 'integer' | 'number'
+    ? number
+    : O['type'] extends 'boolean'
+      ? boolean
+      : O['type'] extends 'strings'
+        ? string[]
+        : O extends { readonly choices: readonly (infer Choice)[] }
+          ? Choice
+          : string
 
 /** What was given on the command line; options that were not given are absent. */
-export type Values<O extends CliOptions> = { readonly [Name in keyof O]?: ValueOf<O[Name]['type']> | undefined }
+export type Values<O extends CliOptions> = { readonly [Name in keyof O]?: ValueOf<O[Name]> | undefined }
 
 export interface Invocation<O extends CliOptions = CliOptions> {
   readonly values: Values<O>

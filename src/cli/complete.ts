@@ -1,4 +1,4 @@
-import { answerFlags, answerFormat, runAnswer } from './answer.js'
+import { answerFlags, planAnswer, runAnswer } from './answer.js'
 import { defineCommand } from './command.js'
 import { readPrompt } from './input.js'
 
@@ -14,8 +14,9 @@ export const complete = defineCommand({
     ['phi2 complete "1, 2, 3," --stop 10 --stats', 'end at a text of your own, with statistics'],
   ],
   async run({ values, words, context }) {
-    answerFormat(values)
+    const plan = planAnswer(values)
     const text = await readPrompt({ words, file: values.file }, context, 'text')
-    return runAnswer(values, context, (phi2, options) => phi2.complete(text, options))
+    await runAnswer(plan, context, (phi2, options) => phi2.complete(text, options))
+    return 0
   },
 })

@@ -1,18 +1,17 @@
-import { generateSchema, loadSchema } from '../options.js'
+import { checkOptions, generateSchema, loadSchema, type OptionSpec } from '../options.js'
 import type { GenerateOptions, LoadOptions } from '../types.js'
 import type { CliOption, CliOptions, OptionValue } from './command.js'
 import { UsageError } from './errors.js'
 
-type Schema = Readonly<Record<string, CliOption & { readonly cli?: boolean }>>
+type Schema = Readonly<Record<string, OptionSpec>>
 
-/** What the command line adds to the library's schema: short names, and choices where a value is one of a few words. */
-const additions: Readonly<Record<string, Partial<CliOption>>> = {
-  model: { alias: 'm' },
-  maxTokens: { alias: 'n' },
-  profile: { type: 'string', choices: ['qa', 'chat', 'code', 'none'] },
-  flashAttention: { type: 'string', choices: ['auto', 'on', 'off'] },
-  kvType: { type: 'string', choices: ['f16', 'bf16', 'f32'] },
+/** The options of a schema that the command line offers. */
+type FlagsOf<S extends Schema> = {
+  readonly [Name in keyof S as S[Name]['cli'] extends true ? Name : never]: S[Name] & CliOption
 }
+
+/** What the command line adds to the schema. */
+const aliases: Readonly<Record<string, string>> = { model: 'm', maxTokens: 'n' }
 
 /** Options of `Phi2.load`. */
 export const loadFlags = fromSchema(loadSchema, 'Model:')
@@ -36,33 +35,32 @@ export const rawFlag = {
   raw: { type: 'boolean', doc: 'Print the text untouched: profile none, no newline added', group: 'Output:' },
 } as const satisfies CliOptions
 
-function fromSchema<S extends Schema>(schema: S, group: string): { readonly [Name in keyof S]: CliOption } {
-  const flags = Object.entries<Schema[string]>(schema)
-    .filter(([, { cli }]) => cli !== false)
-    .map(([name, { cli: _, ...option }]) => [name, { ...option, ...additions[name], group }])
+function fromSchema<S extends Schema>(schema: S, group: string): FlagsOf<S> {
+  const flags = Object.entries<OptionSpec>(schema)
+    .filter(([, { cli }]) => cli)
+    .map(([name, spec]) => [name, { ...spec, group, ...(aliases[name] ? { alias: aliases[name] } : {}) }])
   return Object.fromEntries(flags)
 }
 
-/** Those of the given values that `Phi2.load` takes. */
+/**
+ * Those of the given values that `Phi2.load` takes, checked here already, so that a mistake shows before anything is read.
+ * @throws TypeError or RangeError with the code `PHI2_INVALID_OPTION`
+ */
 export function loadOptions(values: Readonly<Record<string, unknown>>): LoadOptions {
-  const options = pick(values, loadFlags)
-  const { flashAttention } = options
-  if (flashAttention === 'on' || flashAttention === 'off') options.flashAttention = flashAttention === 'on'
-  // Every value was read by its entry in the schema (see readValue).
-  return options as LoadOptions
+  return checkOptions<LoadOptions>(pick(values, loadFlags), loadSchema)
 }
 
-/** Those of the given values that an answer takes. */
+/**
+ * Those of the given values that an answer takes, checked likewise.
+ * @throws TypeError or RangeError with the code `PHI2_INVALID_OPTION`
+ */
 export function generateOptions(values: Readonly<Record<string, unknown>>): GenerateOptions {
-  return pick(values, generateFlags) as GenerateOptions
+  return checkOptions<GenerateOptions>(pick(values, generateFlags), generateSchema)
 }
 
 function pick(values: Readonly<Record<string, unknown>>, flags: CliOptions): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.keys(flags)
-      .filter((name) => values[name] !== undefined)
-      .map((name) => [name, values[name]]),
-  )
+  const given = Object.keys(flags).filter((name) => values[name] !== undefined)
+  return Object.fromEntries(given.map((name) => [name, values[name]]))
 }
 
 /** `maxTokens` → `max-tokens` */
@@ -71,39 +69,18 @@ export function kebab(name: string): string {
 }
 
 /**
- * The value of an option from its text on the command line.
- * @throws {UsageError} naming what was expected and what was found
+ * The value of an option from its text on the command line. Ranges are left to the library's check, which knows them.
+ * @throws {UsageError} when the text cannot be such a value
  */
 export function readValue(name: string, option: CliOption, text: string): OptionValue {
   const fail = (expected: string): never => {
     throw new UsageError(`--${kebab(name)}: expected ${expected}, found ${JSON.stringify(text)}.`)
   }
-  if (option.choices && !option.choices.includes(text)) return fail(`one of ${option.choices.join(', ')}`)
-  switch (option.type) {
-    case 'integer':
-    case 'number': {
-      const value = text.trim() === '' ? Number.NaN : Number(text)
-      const { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY } = option
-      const right = option.type === 'integer' ? Number.isSafeInteger(value) : Number.isFinite(value)
-      return right && value >= min && value <= max ? value : fail(`${article(option.type)}${range(option)}`)
-    }
-    case 'object':
-      try {
-        const value: unknown = JSON.parse(text)
-        if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
-      } catch {}
-      return fail('a JSON object')
-    default:
-      return text
+  const { choices, type } = option
+  if (choices) {
+    return choices.find((choice) => String(choice) === text) ?? fail(`one of ${choices.join(', ')}`)
   }
-}
-
-function article(type: 'integer' | 'number'): string {
-  return type === 'integer' ? 'an integer' : 'a number'
-}
-
-function range({ min, max }: CliOption): string {
-  if (min !== undefined && max !== undefined) return ` from ${min} to ${max}`
-  if (min !== undefined) return ` of at least ${min}`
-  return max === undefined ? '' : ` of at most ${max}`
+  if (type !== 'integer' && type !== 'number') return text
+  const value = text.trim() === '' ? Number.NaN : Number(text)
+  return Number.isFinite(value) ? value : fail(type === 'integer' ? 'an integer' : 'a number')
 }

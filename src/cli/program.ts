@@ -110,7 +110,7 @@ function readFound(name: string, option: CliOption, value: unknown, args: readon
     return value === true
   }
   if (option.type === 'strings' && Array.isArray(value)) {
-    return value.map((text) => readValue(name, option, needText(flag, text)))
+    return value.map((text) => needText(flag, text))
   }
   if (Array.isArray(value)) throw new UsageError(`${flag} was given ${value.length} times; it takes one value.`)
   return readValue(name, option, needText(flag, value))
@@ -174,7 +174,7 @@ function declare(help: ReturnType<typeof yargs>, options: CliOptions): void {
             : 'string',
       ...(option.type === 'strings' ? { array: true } : {}),
       ...(option.alias ? { alias: option.alias } : {}),
-      ...(option.choices ? { choices: option.choices } : {}),
+      ...(option.choices ? { choices: option.choices.map(String) } : {}),
       ...(option.default !== undefined ? { defaultDescription: String(option.default) } : {}),
       ...(option.group ? { group: option.group } : {}),
     })

@@ -156,26 +156,19 @@ class Repl implements ReplSession {
 
   /** Prints the answer as it comes, and ends its line even if it fails. */
   async #print(generation: Streaming<ChatAnswer>, output: OutputStream): Promise<ChatAnswer> {
-    let printed = ''
-    const print = async (text: string): Promise<void> => {
-      printed += text
-      await write(output, text)
-    }
+    let last = ''
     const endLine = async (): Promise<void> => {
-      if (!printed.endsWith('\n')) await write(output, '\n')
+      if (!last.endsWith('\n')) await write(output, '\n')
     }
     try {
-      for await (const text of generation) await print(text)
-      const answer = await generation
-      await endLine()
-      return answer
+      for await (last of generation) await write(output, last)
     } catch (error) {
-      if (error instanceof OutputClosed) throw error
-      // What came between the last chunk that was read and the stop.
-      if (generation.text.startsWith(printed)) await print(generation.text.slice(printed.length))
-      if (this.#streams.terminal || printed !== '') await endLine()
+      if (last !== '' || this.#streams.terminal) await endLine()
       throw error
     }
+    const answer = await generation
+    await endLine()
+    return answer
   }
 
   async #report(answer: ChatAnswer): Promise<void> {
