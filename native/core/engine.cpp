@@ -181,7 +181,8 @@ bool Engine::TakeCommands() {
   {
     std::unique_lock<std::mutex> lock(mutex_);
     const bool runnable = std::any_of(active_.begin(), active_.end(), [](const auto& s) { return !s->paused; });
-    if (!runnable) wake_.wait(lock, [this] { return closing_ || !commands_.empty(); });
+    const bool admissible = !queued_.empty() && room_changed_;
+    if (!runnable && !admissible) wake_.wait(lock, [this] { return closing_ || !commands_.empty(); });
     commands.swap(commands_);
     if (closing_) {
       for (Command& command : commands) {

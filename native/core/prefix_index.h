@@ -24,8 +24,8 @@ class PrefixIndex {
 
   PrefixIndex(int32_t n_slots, size_t n_cells) : slots_(static_cast<size_t>(n_slots)), n_cells_(n_cells) {}
 
-  /// Finds room for a prompt that will need `cells` cells in all, or nothing while busy sequences hold them. At least
-  /// one token of the prompt is always left to decode: its logits are needed.
+  /// Finds room for a prompt that will need `cells` cells in all, or nothing while busy sequences hold them (nothing is
+  /// changed then). At least one token of the prompt is always left to decode: its logits are needed.
   std::optional<Placement> Place(const std::vector<llama_token>& prompt, size_t cells, bool may_reuse = true);
 
   /// The busy slot's cache now holds these tokens (a prefix of what was placed and generated).
@@ -37,17 +37,29 @@ class PrefixIndex {
   /// Forgets every idle sequence; returns their ids so that the engine clears them.
   std::vector<int32_t> EvictIdle();
 
+  /// Idle sequences whose tokens are kept.
   size_t cached_sequences() const;
+  /// Tokens of all sequences, busy ones included; a copied prefix counts in each.
   size_t cached_tokens() const;
 
  private:
   struct Slot {
     bool busy = false;
-    size_t reserved = 0;              // cells, while busy
+    size_t reserved = 0;              // cells; 0 while idle
     std::vector<llama_token> tokens;  // in the cache
-    uint64_t last_used = 0;
+    uint64_t last_used = 0;           // when it was released
   };
 
+  struct Match {
+    int32_t slot = -1;
+    size_t length = 0;
+    bool goes_on = false;  // the prompt continues all of an idle sequence
+  };
+
+  Slot& at(int32_t slot) { return slots_[static_cast<size_t>(slot)]; }
+  Match LongestMatch(const std::vector<llama_token>& prompt) const;
+  bool FitsBeside(int32_t source, size_t cells) const;
+  size_t Reserved() const;
   size_t Used() const;
   int32_t FindFree() const;
   int32_t OldestIdle(int32_t except) const;

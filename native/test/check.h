@@ -56,6 +56,13 @@ std::string Shown(const Value& value) {
   }
 }
 
+template <typename Value>
+std::string Shown(const std::vector<Value>& values) {
+  std::string shown = "[";
+  for (const Value& value : values) shown += ' ' + Shown(value);
+  return shown + " ]";
+}
+
 [[noreturn]] inline void Fail(const char* file, int line, const std::string& message) {
   std::fprintf(stderr, "%s:%d: %s\n", file, line, message.c_str());
   std::exit(1);

@@ -13,7 +13,7 @@ import {
   rawFlag,
   statsFlag,
 } from './options.js'
-import { formatStats, write, writeJson } from './output.js'
+import { formatStats, write, writeJson, writeNote } from './output.js'
 
 /** What printing an answer needs of a `Generation`. */
 export type Streaming<T extends Answer> = AsyncIterable<string> & PromiseLike<T>
@@ -60,7 +60,7 @@ export async function runAnswer<T extends Answer>(
 ): Promise<void> {
   await withModel(context, load, async (phi2) => {
     const answer = await print(start(phi2, { ...generate, signal: context.signal }), format, context)
-    if (format.stats) await write(context.stderr, `phi2: ${formatStats(answer)}\n`)
+    if (format.stats) await writeNote(context.stderr, `phi2: ${formatStats(answer)}`)
   })
 }
 

@@ -29,7 +29,7 @@ export async function writeChat(path: string, saved: SavedChat): Promise<void> {
 }
 
 /**
- * Reads what {@link writeChat} wrote. Whether it is a saved chat is checked by `Chat.restore`.
+ * Reads what {@link writeChat} wrote. Whether its parts are right is checked by `phi2.chat`.
  * @throws {Phi2Error} `PHI2_IO`, `PHI2_INVALID_TRANSCRIPT` when it is not JSON
  */
 export async function readChat(path: string): Promise<SavedChat> {
@@ -39,11 +39,18 @@ export async function readChat(path: string): Promise<SavedChat> {
   } catch (cause) {
     throw new Phi2Error('PHI2_IO', `Cannot read ${path}: ${codeOf(cause) ?? String(cause)}.`, { cause })
   }
+  const expected = 'Expected a chat saved with /save.'
+  let saved: unknown
   try {
-    return JSON.parse(text) as SavedChat
+    saved = JSON.parse(text)
   } catch (cause) {
-    throw new Phi2Error('PHI2_INVALID_TRANSCRIPT', `${path} is not JSON. Expected a chat saved with /save.`, { cause })
+    throw new Phi2Error('PHI2_INVALID_TRANSCRIPT', `${path} is not JSON. ${expected}`, { cause })
   }
+  // Without turns `phi2.chat` would take it for the options of a new chat.
+  if (typeof saved !== 'object' || saved === null || !('turns' in saved)) {
+    throw new Phi2Error('PHI2_INVALID_TRANSCRIPT', `${path} holds no turns. ${expected}`)
+  }
+  return saved as SavedChat
 }
 
 /** No shell expands `~/` in a name that was typed inside the program. */

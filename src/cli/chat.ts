@@ -25,7 +25,7 @@ export const chat = defineCommand({
   },
   examples: [
     ['phi2 chat', 'open a chat'],
-    ['phi2 chat --user Ann --assistant Ben --head "Ben is a gardener."', 'other speakers'],
+    ['phi2 chat --assistant Ben --head "Ben is a gardener."', 'another speaker'],
     ['phi2 chat --load yesterday.json', 'go on with a saved chat'],
   ],
   async run({ values, words, context }) {

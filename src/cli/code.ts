@@ -17,7 +17,7 @@ export const code = defineCommand({
   },
   examples: [
     ["phi2 code 'def is_prime(n):' -d 'Is n a prime number?'", 'the body of a function'],
-    ["phi2 code 'def area(r):' -d 'Area of a circle' --source >> shapes.py", 'the whole function, into a file'],
+    ["phi2 code 'def area(r):' --source >> shapes.py", 'the whole function, into a file'],
     ['phi2 code --file unfinished.py', 'go on where the file ends'],
   ],
   async run({ values, words, context }) {

@@ -10,7 +10,7 @@ export const complete = defineCommand({
   options: answerFlags,
   examples: [
     ['phi2 complete "Once upon a time" --max-tokens 60', 'continue a text'],
-    ['phi2 complete --file story.txt --temperature 0.8 --seed 7', 'continue a file, repeatably'],
+    ['phi2 complete -f story.txt --temperature 0.8 --seed 7', 'continue a file, repeatably'],
     ['phi2 complete "1, 2, 3," --stop 10 --stats', 'end at a text of your own, with statistics'],
   ],
   async run({ values, words, context }) {

@@ -1,4 +1,4 @@
-import type { Phi2 } from '../phi2.js'
+import type { SelfCheck } from '../self-check.js'
 import type { SystemReport } from '../system.js'
 import type { LoadOptions } from '../types.js'
 import { type CliContext, defineCommand } from './command.js'
@@ -7,8 +7,6 @@ import { withModel } from './load.js'
 import { jsonFlag, loadFlags, loadOptions } from './options.js'
 import { formatBytes, formatPairs, formatTable, write, writeJson } from './output.js'
 import { packageVersion } from './version.js'
-
-type SelfCheck = Awaited<ReturnType<Phi2['selfCheck']>>
 
 interface Report {
   ok: boolean
@@ -104,12 +102,19 @@ function formatSystem({ phi2, node, platform, llama, ggml, cpu, devices, notTake
   return parts.join('\n\n')
 }
 
-function formatCheck(check: SelfCheck): string {
-  const verdict = check.ok ? 'PASS' : 'FAIL'
-  const rows = check.prompts.map(({ name, expected, found }) => [name, number(expected), number(found)])
-  return `${formatTable([['self-check', 'expected', 'found'], ...rows])}\n${verdict}: greatest difference ${number(check.maxDifference)}, allowed ${number(check.tolerance)}`
+function formatCheck({ ok, reference, maxDifference, tolerance, prompts }: SelfCheck): string {
+  const verdict = ok ? 'PASS' : 'FAIL'
+  // Of a model other than the embedded one there is nothing to compare with.
+  const rows = prompts.map(({ name, expected, found }) =>
+    reference ? [name, nats(expected), nats(found)] : [name, nats(found)],
+  )
+  const headings = ['self-check', ...(reference ? ['expected'] : []), 'found']
+  const judgement = reference
+    ? `greatest difference ${nats(maxDifference)}, allowed ${nats(tolerance)} (nats per token)`
+    : `${ok ? 'all numbers are finite' : 'a number is not finite'} (nats per token)`
+  return `${formatTable([headings, ...rows])}\n${verdict}: ${judgement}`
 }
 
-function number(value: number): string {
-  return value.toPrecision(6)
+function nats(value: number): string {
+  return value.toFixed(5)
 }

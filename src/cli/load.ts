@@ -1,11 +1,11 @@
 import type { Phi2 } from '../phi2.js'
 import type { LoadOptions } from '../types.js'
 import type { CliContext } from './command.js'
-import { ProgressLine, write } from './output.js'
+import { ProgressLine, writeNote } from './output.js'
 
 const EMBEDDED_NOTE =
   'phi2: this is phi-2-tiny, the embedded toy model. For the real Phi-2 download phi-2.Q4_K_M.gguf (1.8 GB) from the ' +
-  'Hugging Face repository TheBloke/phi-2-GGUF and pass --model FILE or set PHI2_MODEL.\n'
+  'Hugging Face repository TheBloke/phi-2-GGUF and pass --model FILE or set PHI2_MODEL.'
 
 /** Loads the model, lends it to `use`, and closes it however that ends. The engine is imported only here. */
 export async function withModel<T>(
@@ -27,8 +27,8 @@ export async function withModel<T>(
   }
   try {
     const chosen = options.model !== undefined || Boolean(context.env.PHI2_MODEL)
-    if (phi2.info.embedded && !chosen) await write(context.stderr, EMBEDDED_NOTE)
-    for (const warning of phi2.info.warnings) await write(context.stderr, `phi2: ${warning}\n`)
+    if (phi2.info.embedded && !chosen) await writeNote(context.stderr, EMBEDDED_NOTE)
+    for (const warning of phi2.info.warnings) await writeNote(context.stderr, `phi2: ${warning}`)
     return await use(phi2)
   } finally {
     await phi2.close()

@@ -34,3 +34,5 @@ try {
   if (text) stderr.write(`${text}\n`)
   if (reason instanceof UsageError) stderr.write('phi2 --help shows the commands and their options.\n')
 }
+// A pipe that was read and is still open would keep the process; a file has nothing to let go of.
+stdin.unref?.()

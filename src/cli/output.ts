@@ -20,6 +20,13 @@ function isClosed(error: Error): boolean {
   return ['EPIPE', 'EOF', 'ERR_STREAM_DESTROYED', 'ERR_STREAM_WRITE_AFTER_END'].includes(codeOf(error) ?? '')
 }
 
+/** Says something on standard error. Nobody may be listening there: that is no reason to stop. */
+export function writeNote(stream: OutputStream, text: string): Promise<void> {
+  return new Promise((resolve) => {
+    stream.write(`${text}\n`, () => resolve())
+  })
+}
+
 /** One object on one line for programs, indented for people. */
 export async function writeJson(stream: OutputStream, value: unknown): Promise<void> {
   await write(stream, `${JSON.stringify(value, null, stream.isTTY ? 2 : undefined)}\n`)

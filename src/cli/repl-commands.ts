@@ -100,7 +100,8 @@ export const replCommands: readonly ReplCommand[] = [
     doc: 'length of the chat, speed of the last answer',
     run: async (session) => {
       const { chat, phi2, lastAnswer } = session
-      const tokens = await phi2.countTokens(chat.transcript)
+      const { transcript } = chat
+      const tokens = transcript === '' ? 0 : await phi2.countTokens(transcript)
       await session.note(
         formatPairs([
           ['turns', String(chat.turns.length)],

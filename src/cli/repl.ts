@@ -2,7 +2,7 @@ import type { ChatAnswer, ChatOptions, GenerateOptions, SavedChat } from '../typ
 import type { Streaming } from './answer.js'
 import type { InputStream, OutputStream } from './command.js'
 import { describeError, EXIT_FAILED, OutputClosed } from './errors.js'
-import { formatStats, write } from './output.js'
+import { formatStats, write, writeNote } from './output.js'
 import {
   completeCommand,
   count,
@@ -111,7 +111,7 @@ class Repl implements ReplSession {
     } catch (error) {
       if (error instanceof OutputClosed || this.#options.signal.aborted) throw error
       this.#failed = true
-      await write(this.#streams.notes, `${describeError(error, this.#options.debug)}\n`)
+      await this.note(describeError(error, this.#options.debug) ?? String(error))
     }
   }
 
@@ -130,7 +130,7 @@ class Repl implements ReplSession {
   }
 
   async note(text: string): Promise<void> {
-    await write(this.#streams.notes, `${text}\n`)
+    await writeNote(this.#streams.notes, text)
   }
 
   async #answer(

@@ -14,7 +14,12 @@ export const tokens = defineCommand({
   options: {
     count: { type: 'boolean', doc: 'Print only how many there are', group: 'Output:' },
     decode: { type: 'boolean', doc: 'The other way round: token ids in, their text out', group: 'Text:' },
-    special: { type: 'boolean', doc: 'Read <|endoftext|> in the text as the token', group: 'Text:' },
+    special: {
+      type: 'boolean',
+      doc: 'Read <|endoftext|> in the text as the token (--no-special: as text)',
+      default: true,
+      group: 'Text:',
+    },
     ...fileFlag,
     ...jsonFlag,
     ...loadFlags,
@@ -25,14 +30,16 @@ export const tokens = defineCommand({
     ['phi2 tokens --decode 15496 995', 'the text of token ids'],
   ],
   async run({ values, words, context }) {
-    const { count = false, decode = false, json = false, special = false } = values
-    if (decode && (count || json || special)) throw new UsageError('--decode prints text: leave out the other options.')
+    const { count = false, decode = false, json = false, special } = values
+    if (decode && (count || json || special !== undefined)) {
+      throw new UsageError('--decode prints text: leave out --count, --json and --special.')
+    }
     if (count && json) throw new UsageError('--count prints a number and --json a list: choose one.')
     const text = await readText({ words, file: values.file }, context, decode ? 'token id' : 'text')
     const ids = decode ? readIds(text) : []
     await withModel(context, loadOptions(values), async (phi2) => {
       if (decode) return write(context.stdout, endLine(phi2.detokenize(ids)))
-      const found = await phi2.tokenize(text, { special })
+      const found = await phi2.tokenize(text, special === undefined ? {} : { special })
       if (count) return write(context.stdout, `${found.length}\n`)
       const list = found.map((id) => ({ id, text: phi2.tokenText(id) }))
       if (json) return writeJson(context.stdout, list)

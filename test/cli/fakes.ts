@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { PassThrough, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Chat } from '../../src/chat.js'
@@ -213,6 +214,7 @@ export class FakePhi2 implements ReplPhi2 {
   }
 
   async countTokens(text: string): Promise<number> {
+    assert.notEqual(text, '', 'The real one expects a text that is not empty')
     return text.split(/\s+/).filter(Boolean).length
   }
 }

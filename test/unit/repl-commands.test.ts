@@ -142,10 +142,12 @@ test('a /save that fails is told with its reason, leaves nothing behind, and the
 test('a /load that fails keeps the chat as it is', async () => {
   const path = join(folder, 'not.json')
   await writeFile(path, 'no JSON')
-  const { notes, phi2 } = await run('one', `/load ${path}`, '/load /nowhere/x.json', 'two')
+  const other = join(folder, 'other.json')
+  await writeFile(other, '{"format": "other"}')
+  const { notes, phi2 } = await run('one', `/load ${path}`, `/load ${other}`, '/load /nowhere/x.json', 'two')
   assert.match(
     notes,
-    /not\.json is not JSON.*\(PHI2_INVALID_TRANSCRIPT\)\n.*Cannot read \/nowhere\/x\.json: ENOENT\. \(PHI2_IO\)\n/,
+    /not\.json is not JSON.*\(PHI2_INVALID_TRANSCRIPT\)\n.*other\.json holds no turns.*\(PHI2_INVALID_TRANSCRIPT\)\n.*Cannot read \/nowhere\/x\.json: ENOENT\. \(PHI2_IO\)\n/,
   )
   assert.equal(phi2.chats.length, 1)
   assert.equal(phi2.lastChat.turns.length, 2)

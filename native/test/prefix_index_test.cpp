@@ -1,0 +1,534 @@
+#include "core/prefix_index.h"
+
+#include <algorithm>
+#include <random>
+
+#include "check.h"
+
+using Tokens = std::vector<llama_token>;
+using Ids = std::vector<int32_t>;
+
+namespace {
+
+using phi2::PrefixIndex;
+using Placement = PrefixIndex::Placement;
+
+constexpr int32_t kNone = -1;
+
+Tokens Prefix(const Tokens& tokens, size_t n) {
+  CHECK(n <= tokens.size());
+  return {tokens.begin(), tokens.begin() + static_cast<ptrdiff_t>(n)};
+}
+
+Tokens operator+(Tokens a, const Tokens& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+size_t CommonPrefix(const Tokens& a, const Tokens& b) {
+  size_t n = 0;
+  while (n < a.size() && n < b.size() && a[n] == b[n]) ++n;
+  return n;
+}
+
+bool Holds(const Ids& ids, int32_t id) { return std::find(ids.begin(), ids.end(), id) != ids.end(); }
+
+/// Places a prompt that must fit.
+Placement Place(PrefixIndex& index, const Tokens& prompt, size_t cells, bool may_reuse = true) {
+  const auto place = index.Place(prompt, cells, may_reuse);
+  CHECK(place.has_value());
+  return *place;
+}
+
+/// A request from its beginning to its end: its tokens stay cached. Returns the slot.
+int32_t Serve(PrefixIndex& index, const Tokens& tokens) {
+  const int32_t slot = Place(index, tokens, tokens.size()).slot;
+  index.Release(slot, tokens, tokens.size());
+  return slot;
+}
+
+}  // namespace
+
+TEST("an empty index gives a slot of its own to every prompt and reuses nothing") {
+  PrefixIndex index(2, 100);
+  const Placement first = Place(index, {1, 2, 3}, 10);
+  const Placement second = Place(index, {7, 8}, 10);
+  CHECK(first.slot != second.slot);
+  for (const Placement& place : {first, second}) {
+    CHECK(place.slot == 0 || place.slot == 1);
+    CHECK_EQ(place.copy_from, kNone);
+    CHECK_EQ(place.reuse, size_t{0});
+    CHECK_EQ(place.evicted, Ids{});
+  }
+}
+
+TEST("a conversation that goes on takes over its own sequence") {
+  PrefixIndex index(4, 100);
+  Serve(index, {9, 9, 9});
+  const int32_t chat = Serve(index, {1, 2, 3});
+  const Placement place = Place(index, {1, 2, 3, 4, 5}, 10);
+  CHECK_EQ(place.slot, chat);
+  CHECK_EQ(place.copy_from, kNone);
+  CHECK_EQ(place.reuse, size_t{3});
+  CHECK_EQ(place.evicted, Ids{});
+  CHECK_EQ(index.cached_sequences(), size_t{1});  // the other one
+}
+
+TEST("a prompt that shares only a beginning copies it, and the source stays as it is") {
+  PrefixIndex index(4, 100);
+  const int32_t source = Serve(index, {1, 2, 3, 4});
+  const Placement place = Place(index, {1, 2, 8, 9}, 10);
+  CHECK(place.slot != source);
+  CHECK_EQ(place.copy_from, source);
+  CHECK_EQ(place.reuse, size_t{2});
+  CHECK_EQ(place.evicted, Ids{});
+  CHECK_EQ(index.cached_sequences(), size_t{1});
+  CHECK_EQ(index.cached_tokens(), size_t{6});  // those of the source and the copied ones
+
+  const Placement again = Place(index, {1, 2, 3, 4, 5}, 10);
+  CHECK_EQ(again.slot, source);
+  CHECK_EQ(again.reuse, size_t{4});
+}
+
+TEST("of several sequences the one with the longest common prefix is reused, busy ones included") {
+  PrefixIndex index(4, 100);
+  Serve(index, {1, 2, 8, 8});
+  const Tokens running = {1, 2, 3, 4};
+  const int32_t busy = Place(index, running, 20, false).slot;
+  index.Update(busy, running, running.size());
+  const Placement place = Place(index, {1, 2, 3, 5}, 10);
+  CHECK_EQ(place.copy_from, busy);
+  CHECK_EQ(place.reuse, size_t{3});
+  CHECK(place.slot != busy);
+}
+
+TEST("of equally long prefixes the sequence that goes on is taken over, wherever it is") {
+  for (const bool first_is_longer : {false, true}) {
+    PrefixIndex index(4, 100);
+    const Tokens shorter = {1, 2};
+    const Tokens longer = {1, 2, 3, 4};
+    // Placed without reuse, so that both exist.
+    const int32_t slot_a = Place(index, first_is_longer ? longer : shorter, 4, false).slot;
+    const int32_t slot_b = Place(index, first_is_longer ? shorter : longer, 4, false).slot;
+    index.Release(slot_a, first_is_longer ? longer : shorter, first_is_longer ? 4 : 2);
+    index.Release(slot_b, first_is_longer ? shorter : longer, first_is_longer ? 2 : 4);
+    const Placement place = Place(index, {1, 2, 9}, 10);
+    CHECK_EQ(place.slot, first_is_longer ? slot_b : slot_a);
+    CHECK_EQ(place.copy_from, kNone);
+    CHECK_EQ(place.reuse, size_t{2});
+  }
+}
+
+TEST("at least one token of the prompt is left to decode") {
+  PrefixIndex index(4, 100);
+  const int32_t slot = Serve(index, {1, 2, 3});
+  const Placement whole = Place(index, {1, 2, 3}, 3);
+  CHECK_EQ(whole.slot, slot);
+  CHECK_EQ(whole.reuse, size_t{2});
+  index.Release(slot, {1, 2, 3, 4, 5}, 5);
+
+  const Placement beginning = Place(index, {1, 2, 3}, 3);
+  CHECK_EQ(beginning.copy_from, slot);
+  CHECK_EQ(beginning.reuse, size_t{2});
+
+  const Placement one = Place(index, {1}, 1);
+  CHECK_EQ(one.copy_from, kNone);
+  CHECK_EQ(one.reuse, size_t{0});
+}
+
+TEST("a prompt that may not reuse anything begins in a slot of its own") {
+  PrefixIndex index(4, 100);
+  const int32_t slot = Serve(index, {1, 2, 3});
+  const Placement place = Place(index, {1, 2, 3, 4}, 10, false);
+  CHECK(place.slot != slot);
+  CHECK_EQ(place.copy_from, kNone);
+  CHECK_EQ(place.reuse, size_t{0});
+  CHECK_EQ(index.cached_sequences(), size_t{1});
+}
+
+TEST("without a free slot the least recently used sequence goes, and only that") {
+  PrefixIndex index(3, 100);
+  const int32_t a = Serve(index, {1, 1});
+  const int32_t b = Serve(index, {2, 2});
+  const int32_t c = Serve(index, {3, 3});
+  CHECK_EQ(Serve(index, {1, 1, 1}), a);  // used again: now b is the oldest
+  const Placement place = Place(index, {9}, 1);
+  CHECK_EQ(place.slot, b);
+  CHECK_EQ(place.evicted, Ids{b});
+  CHECK_EQ(Place(index, {8}, 1).slot, c);
+}
+
+TEST("without free cells the least recently used sequences go, oldest first, until there is room") {
+  PrefixIndex index(8, 30);
+  const int32_t a = Serve(index, Tokens(10, 1));
+  const int32_t b = Serve(index, Tokens(10, 2));
+  Serve(index, Tokens(5, 3));
+  CHECK_EQ(Place(index, Tokens(5, 9), 5).evicted, Ids{});
+  CHECK_EQ(Place(index, Tokens(9, 9), 11, false).evicted, (Ids{a, b}));
+  CHECK_EQ(index.cached_sequences(), size_t{1});
+}
+
+TEST("the end of a request counts as its last use, not its beginning") {
+  PrefixIndex index(2, 100);
+  const int32_t a = Place(index, {1, 1}, 2).slot;
+  const int32_t b = Place(index, {2, 2}, 2).slot;
+  index.Release(b, {2, 2}, 2);
+  index.Release(a, {1, 1}, 2);
+  CHECK_EQ(Place(index, {9}, 1).slot, b);
+}
+
+TEST("the source of a copy outlives older and younger sequences when room is made") {
+  PrefixIndex index(8, 40);
+  const int32_t source = Serve(index, {1, 1, 1, 1, 2, 2, 2, 2, 2, 2});
+  const int32_t other = Serve(index, Tokens(10, 5));
+  const Placement place = Place(index, {1, 1, 1, 1, 3}, 30);
+  CHECK_EQ(place.copy_from, source);
+  CHECK_EQ(place.evicted, Ids{other});
+  CHECK_EQ(index.cached_sequences(), size_t{1});
+}
+
+TEST("a source that leaves no room for its copy is taken over, and what fits beside it stays") {
+  PrefixIndex index(8, 40);
+  const int32_t source = Serve(index, Tokens(4, 1) + Tokens(16, 2));
+  Serve(index, Tokens(5, 5));
+  const Placement place = Place(index, Tokens(4, 1) + Tokens{3}, 30);
+  CHECK_EQ(place.slot, source);
+  CHECK_EQ(place.copy_from, kNone);
+  CHECK_EQ(place.reuse, size_t{4});
+  CHECK_EQ(place.evicted, Ids{});
+  CHECK_EQ(index.cached_sequences(), size_t{1});
+}
+
+TEST("a source in the only idle slot is taken over") {
+  PrefixIndex index(2, 100);
+  const int32_t busy = Place(index, {7, 7}, 10).slot;
+  const int32_t source = Serve(index, {1, 2, 3, 4});
+  const Placement place = Place(index, {1, 2, 9}, 10);
+  CHECK(place.slot != busy);
+  CHECK_EQ(place.slot, source);
+  CHECK_EQ(place.copy_from, kNone);
+  CHECK_EQ(place.reuse, size_t{2});
+}
+
+TEST("a prompt waits while busy sequences hold every slot, or the cells that it needs") {
+  PrefixIndex slots(2, 100);
+  const int32_t first = Place(slots, {1}, 10).slot;
+  Place(slots, {2}, 10);
+  CHECK(!slots.Place({3}, 1));
+  slots.Release(first, {1}, 1);
+  CHECK_EQ(Place(slots, {3}, 1).slot, first);
+
+  PrefixIndex cells(4, 20);
+  const int32_t large = Place(cells, {1}, 15).slot;
+  CHECK(!cells.Place({2}, 6));
+  const int32_t small = Place(cells, {2}, 5).slot;
+  cells.Release(large, {1}, 1);
+  CHECK(!cells.Place({3}, 16));
+  cells.Release(small, {2}, 0);
+  CHECK(cells.Place({3}, 20).has_value());
+}
+
+TEST("a prompt that must wait evicts nothing and takes over nothing") {
+  PrefixIndex index(4, 30);
+  const int32_t chat = Serve(index, {1, 2, 3, 4});
+  const int32_t other = Serve(index, {5, 6});
+  Place(index, {7}, 20);
+  CHECK(!index.Place({1, 2, 3, 4, 5}, 11));
+  CHECK(!index.Place({5, 7}, 11));
+  CHECK_EQ(index.cached_sequences(), size_t{2});
+  CHECK_EQ(index.cached_tokens(), size_t{6});
+  CHECK_EQ(index.EvictIdle(), (Ids{chat, other}));
+}
+
+TEST("what a running sequence has decoded can be copied, and no more than that") {
+  PrefixIndex index(4, 100);
+  const Tokens tokens = {1, 2, 3, 4, 5, 6};
+  const int32_t busy = Place(index, Prefix(tokens, 4), 10).slot;
+  CHECK_EQ(Place(index, tokens, 10).reuse, size_t{0});
+  index.Update(busy, tokens, 2);
+  CHECK_EQ(Place(index, tokens, 10).reuse, size_t{2});
+  index.Update(busy, tokens, 5);
+  const Placement place = Place(index, tokens, 10);
+  CHECK_EQ(place.reuse, size_t{5});
+  CHECK_EQ(place.copy_from, busy);
+}
+
+TEST("a sequence that lost tokens is known by what is left") {
+  PrefixIndex index(4, 100);
+  const Tokens tokens = {1, 2, 3, 4, 5, 6};
+  const int32_t slot = Place(index, tokens, 10).slot;
+  index.Update(slot, tokens, 6);
+  index.Release(slot, tokens, 3);
+  CHECK_EQ(index.cached_tokens(), size_t{3});
+  const Placement place = Place(index, tokens, 10);
+  CHECK_EQ(place.slot, slot);
+  CHECK_EQ(place.reuse, size_t{3});
+}
+
+TEST("a release with no tokens frees the slot") {
+  PrefixIndex index(1, 100);
+  const int32_t slot = Place(index, {1, 2}, 10).slot;
+  index.Release(slot, {1, 2}, 0);
+  CHECK_EQ(index.cached_sequences(), size_t{0});
+  CHECK_EQ(index.cached_tokens(), size_t{0});
+  const Placement place = Place(index, {1, 2}, 100);
+  CHECK_EQ(place.reuse, size_t{0});
+  CHECK_EQ(place.evicted, Ids{});
+}
+
+TEST("EvictIdle forgets every idle sequence and no busy one") {
+  PrefixIndex index(4, 100);
+  const int32_t a = Serve(index, {1, 1});
+  const Tokens running = {2, 2};
+  const int32_t busy = Place(index, running, 10).slot;
+  index.Update(busy, running, 2);
+  const int32_t b = Serve(index, {3, 3});
+  CHECK_EQ(index.EvictIdle(), (Ids{a, b}));
+  CHECK_EQ(index.cached_sequences(), size_t{0});
+  CHECK_EQ(index.EvictIdle(), Ids{});
+  CHECK_EQ(Place(index, {2, 2, 2}, 10).copy_from, busy);
+}
+
+namespace {
+
+/// What the engine's cache would hold, and what PrefixIndex promises about every placement in it, by looking at
+/// everything.
+class Model {
+ public:
+  Model(size_t n_slots, size_t n_cells) : slots_(n_slots), n_cells_(n_cells) {}
+
+  void CheckPlace(const std::optional<Placement>& place, const Tokens& prompt, size_t cells, bool may_reuse) {
+    CHECK_EQ(place.has_value(), CountIdle() > 0 && Reserved() + cells <= n_cells_);
+    if (!place) return;
+    const auto n_slots = static_cast<int32_t>(slots_.size());
+    CHECK(place->slot >= 0 && place->slot < n_slots && !at(place->slot).busy);
+    CHECK(place->copy_from >= kNone && place->copy_from < n_slots && place->copy_from != place->slot);
+
+    size_t longest = 0;
+    for (const Slot& slot : slots_) longest = std::max(longest, CommonPrefix(slot.tokens, prompt));
+    CHECK_EQ(place->reuse, may_reuse ? std::min(longest, prompt.size() - 1) : 0);
+    CHECK(place->copy_from == kNone || place->reuse > 0);
+    CheckTakeOver(*place, prompt, cells, may_reuse);
+    CheckEvicted(*place, cells);
+
+    Carry(*place);
+    CHECK_EQ(at(place->slot).tokens, Prefix(prompt, place->reuse));
+    at(place->slot).busy = true;
+    at(place->slot).reserved = cells;
+    at(place->slot).prompt = prompt;
+  }
+
+  /// The busy sequence generates, and may lose tokens again; returns what it then consists of.
+  const Tokens& Continue(int32_t id, size_t n, std::mt19937& random) {
+    Slot& slot = at(id);
+    Tokens all = slot.prompt;
+    all.insert(all.end(), slot.tokens.begin() + static_cast<ptrdiff_t>(std::min(slot.tokens.size(), all.size())),
+               slot.tokens.end());
+    while (all.size() < n) all.push_back(static_cast<llama_token>(random() % 2));
+    slot.prompt = all;
+    slot.tokens = Prefix(all, n);
+    return slot.prompt;
+  }
+
+  void Release(int32_t id) {
+    at(id).busy = false;
+    at(id).reserved = 0;
+    at(id).prompt.clear();
+    at(id).last_used = ++clock_;
+  }
+
+  /// In the order of their last use.
+  Ids TakeIdle() {
+    Ids idle;
+    for (size_t i = 0; i < slots_.size(); ++i) {
+      if (!slots_[i].busy && !slots_[i].tokens.empty()) idle.push_back(static_cast<int32_t>(i));
+    }
+    std::sort(idle.begin(), idle.end(), [this](int32_t a, int32_t b) { return at(a).last_used < at(b).last_used; });
+    for (const int32_t id : idle) at(id).tokens.clear();
+    return idle;
+  }
+
+  void CheckCounts(const PrefixIndex& index) const {
+    CHECK(Used() <= n_cells_);
+    size_t sequences = 0;
+    size_t tokens = 0;
+    for (const Slot& slot : slots_) {
+      sequences += !slot.busy && !slot.tokens.empty();
+      tokens += slot.tokens.size();
+      CHECK(!slot.busy || slot.tokens.size() <= slot.reserved);
+    }
+    CHECK_EQ(index.cached_sequences(), sequences);
+    CHECK_EQ(index.cached_tokens(), tokens);
+  }
+
+  Ids Busy() const {
+    Ids busy;
+    for (size_t i = 0; i < slots_.size(); ++i) {
+      if (slots_[i].busy) busy.push_back(static_cast<int32_t>(i));
+    }
+    return busy;
+  }
+
+  size_t reserved(int32_t id) const { return slots_[static_cast<size_t>(id)].reserved; }
+  const Tokens& tokens(int32_t id) const { return slots_[static_cast<size_t>(id)].tokens; }
+
+ private:
+  struct Slot {
+    bool busy = false;
+    size_t reserved = 0;
+    Tokens prompt;  // of a busy one, and what it generated
+    Tokens tokens;  // in the cache
+    uint64_t last_used = 0;
+  };
+
+  Slot& at(int32_t id) { return slots_[static_cast<size_t>(id)]; }
+
+  size_t CountIdle() const {
+    return static_cast<size_t>(std::count_if(slots_.begin(), slots_.end(), [](const Slot& s) { return !s.busy; }));
+  }
+
+  size_t Reserved() const {
+    size_t n = 0;
+    for (const Slot& slot : slots_) n += slot.reserved;
+    return n;
+  }
+
+  size_t Used() const {
+    size_t n = Reserved();
+    for (const Slot& slot : slots_) n += slot.busy ? 0 : slot.tokens.size();
+    return n;
+  }
+
+  bool GoesOn(const Slot& slot, const Tokens& prompt, size_t reuse) const {
+    return !slot.busy && std::min(CommonPrefix(slot.tokens, prompt), prompt.size() - 1) == reuse &&
+           CommonPrefix(slot.tokens, prompt) == slot.tokens.size();
+  }
+
+  /// A sequence is taken over if it goes on, or if it could not stay beside its copy; otherwise it is copied from.
+  void CheckTakeOver(const Placement& place, const Tokens& prompt, size_t cells, bool may_reuse) {
+    if (!may_reuse || place.reuse == 0) return;
+    if (std::any_of(slots_.begin(), slots_.end(), [&](const Slot& s) { return GoesOn(s, prompt, place.reuse); })) {
+      CHECK(GoesOn(at(place.slot), prompt, place.reuse));
+      CHECK_EQ(place.copy_from, kNone);
+    } else if (place.copy_from == kNone) {
+      CHECK(CountIdle() == 1 || Reserved() + at(place.slot).tokens.size() + cells > n_cells_);
+    }
+  }
+
+  void CheckEvicted(const Placement& place, size_t cells) {
+    uint64_t last = 0;
+    for (const int32_t id : place.evicted) {
+      CHECK(!at(id).busy && !at(id).tokens.empty());
+      CHECK(id != place.copy_from);
+      CHECK(id != place.slot || place.copy_from != kNone || place.reuse == 0);
+      CHECK(at(id).last_used > last);
+      last = at(id).last_used;
+    }
+    size_t used = Used();
+    bool has_free = false;
+    for (size_t i = 0; i < slots_.size(); ++i) {
+      const auto id = static_cast<int32_t>(i);
+      const bool is_cached = !slots_[i].busy && !slots_[i].tokens.empty();
+      has_free |= !slots_[i].busy && slots_[i].tokens.empty();
+      if (Holds(place.evicted, id)) used -= slots_[i].tokens.size();
+      if (is_cached && !Holds(place.evicted, id) && id != place.copy_from && id != place.slot) {
+        CHECK(slots_[i].last_used > last);
+      }
+    }
+    const bool taken_over = place.copy_from == kNone && place.reuse > 0;
+    if (taken_over) used -= at(place.slot).tokens.size();
+    CHECK(used + cells <= n_cells_);
+    if (place.evicted.empty()) return;
+    // The last eviction was needed: for its cells, or as the only one for its slot.
+    const int32_t youngest = place.evicted.back();
+    CHECK(used + at(youngest).tokens.size() + cells > n_cells_ ||
+          (place.evicted.size() == 1 && youngest == place.slot && !has_free));
+  }
+
+  /// As the engine does it.
+  void Carry(const Placement& place) {
+    for (const int32_t id : place.evicted) at(id).tokens.clear();
+    if (place.copy_from >= 0) {
+      at(place.slot).tokens = Prefix(at(place.copy_from).tokens, place.reuse);
+    } else {
+      at(place.slot).tokens = Prefix(at(place.slot).tokens, place.reuse);
+    }
+  }
+
+  std::vector<Slot> slots_;
+  size_t n_cells_;
+  uint64_t clock_ = 0;
+};
+
+/// Two kinds of tokens, and often the beginning of a cached sequence: common prefixes of every length.
+Tokens RandomPrompt(const Model& model, size_t n_slots, size_t n_cells, std::mt19937& random) {
+  Tokens prompt;
+  if (random() % 4 != 0) {
+    prompt = model.tokens(static_cast<int32_t>(random() % n_slots));
+    if (random() % 2 == 0) prompt.resize(random() % (prompt.size() + 1));
+  }
+  const size_t n = prompt.size() + random() % (n_cells / 3 + 1);
+  while (prompt.size() < n || prompt.empty()) prompt.push_back(static_cast<llama_token>(random() % 2));
+  if (prompt.size() > n_cells) prompt.resize(n_cells);
+  return prompt;
+}
+
+}  // namespace
+
+TEST("many random requests: what is reused is there, cells never overflow, and only busy sequences make one wait") {
+  size_t n_copied = 0;
+  size_t n_waiting = 0;
+  size_t n_evicted = 0;
+  for (uint32_t seed = 0; seed < 400; ++seed) {
+    std::mt19937 random(seed);
+    const size_t n_slots = 1 + random() % 6;
+    const size_t n_cells = 4 + random() % 60;
+    PrefixIndex index(static_cast<int32_t>(n_slots), n_cells);
+    Model model(n_slots, n_cells);
+    for (int step = 0; step < 400; ++step) {
+      const Ids busy = model.Busy();
+      const uint32_t action = random() % 16;
+      if (action < 7) {
+        const Tokens prompt = RandomPrompt(model, n_slots, n_cells, random);
+        const size_t cells = std::min(prompt.size() + random() % (n_cells / 2), n_cells);
+        const bool may_reuse = random() % 8 != 0;
+        PrefixIndex before = index;
+        const auto place = index.Place(prompt, cells, may_reuse);
+        CHECK(place || !busy.empty());
+        model.CheckPlace(place, prompt, cells, may_reuse);
+        if (place) {
+          n_copied += place->copy_from >= 0;
+          n_evicted += place->evicted.size();
+        } else {
+          ++n_waiting;
+          PrefixIndex after = index;
+          CHECK_EQ(after.cached_tokens(), before.cached_tokens());
+          CHECK_EQ(after.EvictIdle(), before.EvictIdle());
+        }
+      } else if (action < 15 && !busy.empty()) {
+        const int32_t slot = busy[random() % busy.size()];
+        const bool is_last = random() % 2 == 0;
+        // Mostly forwards; a failed step can leave fewer tokens than before, or none.
+        size_t n = random() % (model.reserved(slot) + 1);
+        if (random() % 4 != 0) n = std::max(n, model.tokens(slot).size());
+        const Tokens& tokens = model.Continue(slot, n, random);
+        if (is_last) {
+          index.Release(slot, tokens, n);
+          model.Release(slot);
+        } else {
+          index.Update(slot, tokens, n);
+        }
+      } else if (action == 15 && random() % 8 == 0) {
+        const Ids idle = model.TakeIdle();
+        CHECK_EQ(index.EvictIdle(), idle);
+      }
+      model.CheckCounts(index);
+    }
+  }
+  // The requests were of every kind.
+  CHECK(n_copied > 1000);
+  CHECK(n_waiting > 1000);
+  CHECK(n_evicted > 1000);
+}
+
+TEST_MAIN()
