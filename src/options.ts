@@ -2,7 +2,6 @@ import { randomInt } from 'node:crypto'
 import { optionError, Phi2Error } from './errors.js'
 import type { NativeSampler } from './native.js'
 import { combineRules, parseStop, parseStopProfile } from './stops.js'
-import { defaultThreads } from './threads.js'
 import type { DryOptions, GenerateOptions, LoadOptions, MirostatOptions, StopProfile, StopRule, Trim } from './types.js'
 
 /**
@@ -246,7 +245,8 @@ export interface ResolvedLoad {
   model: string | undefined
   contextSize: number
   batchSize: number
-  threads: number
+  /** Undefined: as many as suit the model. */
+  threads: number | undefined
   gpuLayers: number
   flashAttention: boolean | 'auto'
   kvType: 'f16' | 'bf16' | 'f32'
@@ -264,7 +264,7 @@ export function resolveLoad(options: LoadOptions | undefined): ResolvedLoad {
     model: given.model,
     contextSize: value('contextSize') as number,
     batchSize: value('batchSize') as number,
-    threads: given.threads ?? defaultThreads(),
+    threads: given.threads,
     gpuLayers: value('gpuLayers') as number,
     flashAttention: value('flashAttention') as boolean | 'auto',
     kvType: value('kvType') as ResolvedLoad['kvType'],

@@ -9,6 +9,7 @@ import { type ResolvedLoad, resolveGenerate, resolveLoad } from './options.js'
 import { codeIndent, codePrompt, qaPrompt } from './prompts.js'
 import { runSelfCheck, type SelfCheck } from './self-check.js'
 import { codeProfile, stopProfiles } from './stops.js'
+import { defaultThreads } from './threads.js'
 import { tokenizeText } from './tokenize.js'
 import type {
   Answer,
@@ -53,12 +54,15 @@ export class Phi2 implements AsyncDisposable {
     resolved.signal?.throwIfAborted()
     const model = resolveModel(resolved.model)
     const dispatcher = new Dispatcher()
-    const engine = await loadEngine(model, resolved, dispatcher)
-    const { kvType, flashAttention, threads } = resolved
+    const threads = resolved.threads ?? defaultThreads(model.bytes)
+    const engine = await loadEngine(model, { ...resolved, threads }, dispatcher)
+    const { kvType, flashAttention } = resolved
+    const { path, embedded } = model
     const { embeddingSize, heads } = engine.info
     return new Phi2(engine, dispatcher, {
       ...engine.info,
-      ...model,
+      path,
+      embedded,
       headSize: embeddingSize / heads,
       kvType,
       flashAttention,
@@ -199,7 +203,11 @@ export class Phi2 implements AsyncDisposable {
   }
 }
 
-async function loadEngine(model: ResolvedModel, options: ResolvedLoad, dispatcher: Dispatcher): Promise<NativeEngine> {
+async function loadEngine(
+  model: ResolvedModel,
+  options: ResolvedLoad & { threads: number },
+  dispatcher: Dispatcher,
+): Promise<NativeEngine> {
   const { signal, onProgress } = options
   const load = loadAddon().loadModel({
     path_model: model.path,

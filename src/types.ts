@@ -205,7 +205,7 @@ export interface LoadOptions {
   contextSize?: number
   /** Tokens decoded in one step at most, 32 to 2048. @default 512 */
   batchSize?: number
-  /** @default the physical cores, as far as they can be told */
+  /** @default the physical cores, as far as they can be told; 1 for models below 200 MB */
   threads?: number
   /** Layers on a GPU; -1 is all that there are. @default -1 */
   gpuLayers?: number

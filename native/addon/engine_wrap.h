@@ -41,7 +41,7 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
   Napi::Value Stats(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
 
-  static void OnEnvironmentEnd(void* self);
+  static void OnEnvironmentEnd(void* data);
   Engine& OpenEngine(Napi::Env env);
   void RemoveHook();
 

@@ -11,7 +11,7 @@ Napi::Error ToJs(Napi::Env env, const std::exception& failure) {
   return error;
 }
 
-Napi::Error ToJs(Napi::Env env, std::exception_ptr failure) {
+Napi::Error ToJs(Napi::Env env, const std::exception_ptr& failure) {
   try {
     std::rethrow_exception(failure);
   } catch (const std::exception& inner) {

@@ -81,8 +81,9 @@ std::shared_ptr<EventChannel> EventChannel::Create(Napi::Env env, Napi::Function
   std::shared_ptr<EventChannel> channel(new EventChannel());
   auto* owner = new std::shared_ptr<EventChannel>(channel);
   channel->on_events_ = Napi::Persistent(on_events);
-  channel->channel_ = Channel::New(env, on_events, "phi2 events", 0, 1, channel.get(),
-                                   [](Napi::Env, std::shared_ptr<EventChannel>* held, EventChannel*) { delete held; }, owner);
+  channel->channel_ = Channel::New(
+      env, on_events, "phi2 events", 0, 1, channel.get(),
+      [](Napi::Env, std::shared_ptr<EventChannel>* held, EventChannel*) { delete held; }, owner);
   channel->channel_.Unref(env);
   return channel;
 }

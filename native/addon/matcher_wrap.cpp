@@ -12,7 +12,8 @@ namespace phi2 {
 namespace {
 
 std::string_view BytesArgument(const Napi::CallbackInfo& info) {
-  if (info.Length() < 1 || !info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+  if (info.Length() < 1 || !info[0].IsTypedArray() ||
+      info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
     throw BadArgument(info.Env(), "Expected a Uint8Array for bytes.");
   }
   const auto bytes = info[0].As<Napi::Uint8Array>();
@@ -52,7 +53,9 @@ class Utf8AssemblerWrap : public Napi::ObjectWrap<Utf8AssemblerWrap> {
  public:
   explicit Utf8AssemblerWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Utf8AssemblerWrap>(info) {}
 
-  Napi::Value Push(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), utf8_.Push(BytesArgument(info))); }
+  Napi::Value Push(const Napi::CallbackInfo& info) {
+    return Napi::String::New(info.Env(), utf8_.Push(BytesArgument(info)));
+  }
 
   Napi::Value Finish(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), utf8_.Finish()); }
 

@@ -18,8 +18,9 @@ class ProgressChannel {
   static std::shared_ptr<ProgressChannel> Create(Napi::Env env, Napi::Function callback) {
     auto channel = std::make_shared<ProgressChannel>();
     auto* owner = new std::shared_ptr<ProgressChannel>(channel);
-    channel->channel_ = Channel::New(env, callback, "phi2 progress", 0, 1, channel.get(),
-                                     [](Napi::Env, std::shared_ptr<ProgressChannel>* held, ProgressChannel*) { delete held; }, owner);
+    channel->channel_ = Channel::New(
+        env, callback, "phi2 progress", 0, 1, channel.get(),
+        [](Napi::Env, std::shared_ptr<ProgressChannel>* held, ProgressChannel*) { delete held; }, owner);
     channel->channel_.Unref(env);
     return channel;
   }

@@ -61,8 +61,9 @@ ggml_type KvType(const Napi::Object& options) {
   if (name == "f16") return GGML_TYPE_F16;
   if (name == "bf16") return GGML_TYPE_BF16;
   if (name == "f32") return GGML_TYPE_F32;
-  throw Error("PHI2_UNSUPPORTED_KV_TYPE", "Expected f16, bf16 or f32 as the type of the KV cache but received \"" + name +
-                                              "\". Phi-2's head size of 80 is not a multiple of the block size 32 of the quantized types.");
+  throw Error("PHI2_UNSUPPORTED_KV_TYPE",
+              "Expected f16, bf16 or f32 as the type of the KV cache but received \"" + name +
+                  "\". Phi-2's head size of 80 is not a multiple of the block size 32 of the quantized types.");
 }
 
 SamplerSpec ReadSampler(const Napi::Object& from) {

@@ -17,7 +17,7 @@ struct LoadRequest {
 LoadRequest ReadLoadOptions(const Napi::Object& options);
 RequestSpec ReadRequest(const Napi::Object& request);
 StopSpec ReadStopSpec(const Napi::Value& rules, bool at_line_start);
-QuantizeOptions ReadQuantizeOptions(const Napi::Object& options);
+QuantizeOptions ReadQuantizeOptions(const Napi::Object& from);
 
 std::vector<llama_token> ReadTokens(const Napi::Value& value, const char* name);
 

@@ -14,8 +14,8 @@ class Runner {
   static Napi::Promise Start(Napi::Env env, const char* name, PromiseTask task) {
     auto* runner = new Runner(env, std::move(task));
     const Napi::Promise promise = runner->deferred_.Promise();
-    runner->channel_ = Channel::New(env, name, 0, 1, runner, [](Napi::Env, void*, Runner* self) { delete self; },
-                                    static_cast<void*>(nullptr));
+    runner->channel_ = Channel::New(
+        env, name, 0, 1, runner, [](Napi::Env, void*, Runner* self) { delete self; }, static_cast<void*>(nullptr));
     // Hooks run last in, first out: this one joins the thread before the thread-safe function's own hook frees it.
     napi_add_env_cleanup_hook(env, OnEnvironmentEnd, runner);
     runner->thread_ = std::thread([runner] { runner->Work(); });
@@ -26,7 +26,8 @@ class Runner {
   static void OnDone(Napi::Env env, Napi::Function callback, Runner* self, void* data);
   using Channel = Napi::TypedThreadSafeFunction<Runner, void, OnDone>;
 
-  Runner(Napi::Env env, PromiseTask task) : env_(env), deferred_(Napi::Promise::Deferred::New(env)), task_(std::move(task)) {}
+  Runner(Napi::Env env, PromiseTask task)
+      : env_(env), deferred_(Napi::Promise::Deferred::New(env)), task_(std::move(task)) {}
 
   void Work() {
     try {

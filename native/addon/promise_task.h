@@ -6,8 +6,8 @@
 
 namespace phi2 {
 
-/// One promise whose work runs on a thread of its own: libuv's pool belongs to the application (fs, dns), and Node waits
-/// for pool jobs when an environment ends, while these are cancelled and joined by a cleanup hook.
+/// One promise whose work runs on a thread of its own: libuv's pool belongs to the application (fs, dns), and Node
+/// waits for pool jobs when an environment ends, while these are cancelled and joined by a cleanup hook.
 struct PromiseTask {
   /// Runs on the task's thread. An exception rejects the promise.
   std::function<void()> work;

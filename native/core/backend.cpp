@@ -42,9 +42,9 @@ void InitBackend(const std::string& folder) {
   InstallLog();
   ggml_backend_load_all_from_path(folder.c_str());
   if (CpuRegistry() == nullptr) {
-    throw Error("PHI2_BINDING_NOT_FOUND",
-                "Expected a CPU backend (libggml-cpu*) in " + folder + " but none there runs on this processor. Build it "
-                "again on this machine with `npm run build`.");
+    throw Error("PHI2_BINDING_NOT_FOUND", "Expected a CPU backend (libggml-cpu*) in " + folder +
+                                              " but none there runs on this processor. Build it "
+                                              "again on this machine with `npm run build`.");
   }
   llama_backend_init();
   started = true;

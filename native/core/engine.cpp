@@ -87,14 +87,17 @@ void Engine::CreateContext(const EngineOptions& options) {
 uint32_t Engine::Submit(RequestSpec spec) {
   if (spec.tokens.empty()) throw Error("PHI2_INVALID_OPTION", "Expected a prompt of at least one token.");
   for (llama_token token : spec.tokens) {
-    if (!model_->IsToken(token)) throw Error("PHI2_INVALID_OPTION", "The prompt holds " + std::to_string(token) + ", which is no token id.");
+    if (!model_->IsToken(token))
+      throw Error("PHI2_INVALID_OPTION", "The prompt holds " + std::to_string(token) + ", which is no token id.");
   }
   for (const auto& [token, bias] : spec.sampler.logit_bias) {
-    if (!model_->IsToken(token)) throw Error("PHI2_INVALID_OPTION", "logitBias names " + std::to_string(token) + ", which is no token id.");
+    if (!model_->IsToken(token))
+      throw Error("PHI2_INVALID_OPTION", "logitBias names " + std::to_string(token) + ", which is no token id.");
   }
   if (spec.tokens.size() > n_ctx_seq_) {
-    throw Error("PHI2_CONTEXT_FULL", "The prompt has " + std::to_string(spec.tokens.size()) + " tokens but a sequence holds at most " +
-                                         std::to_string(n_ctx_seq_) + ". Shorten the prompt" +
+    throw Error("PHI2_CONTEXT_FULL", "The prompt has " + std::to_string(spec.tokens.size()) +
+                                         " tokens but a sequence holds at most " + std::to_string(n_ctx_seq_) +
+                                         ". Shorten the prompt" +
                                          (n_ctx_seq_ < static_cast<uint32_t>(llama_model_n_ctx_train(model_->get()))
                                               ? " or load the model with a larger contextSize."
                                               : "."));
@@ -287,7 +290,8 @@ void Engine::Add(Sequence& sequence, size_t count) {
   Part part{&sequence, sequence.n_past, 0, batch_.n_tokens};
   size_t outputs = 0;
   for (int32_t i = 0; i < batch_.n_tokens; ++i) outputs += static_cast<size_t>(batch_.logits[i]);
-  count = std::min({count, sequence.tokens().size() - sequence.n_past, n_batch_ - static_cast<size_t>(batch_.n_tokens)});
+  count =
+      std::min({count, sequence.tokens().size() - sequence.n_past, n_batch_ - static_cast<size_t>(batch_.n_tokens)});
   for (; part.count < count; ++part.count) {
     const size_t position = part.first + part.count;
     const bool output = sequence.wants_output(position);
@@ -356,7 +360,8 @@ void Engine::OnDecoded() {
 void Engine::OnAborted() {
   llama_memory_t memory = llama_get_memory(context_.get());
   for (const Part& part : parts_) {
-    part.sequence->n_past = static_cast<size_t>(llama_memory_seq_pos_max(memory, part.sequence->seq_id) + 1);
+    const llama_pos next = llama_memory_seq_pos_max(memory, part.sequence->seq_id) + 1;
+    part.sequence->n_past = static_cast<size_t>(next);
     part.sequence->End(EndReason::kAbort);
   }
 }
@@ -364,8 +369,9 @@ void Engine::OnAborted() {
 void Engine::OnDecodeError(int32_t status) {
   for (const Part& part : parts_) {
     part.sequence->n_past = 0;
-    part.sequence->Fail("PHI2_DECODE_FAILED", "The engine failed to decode a batch of " + std::to_string(batch_.n_tokens) +
-                                                  " tokens (status " + std::to_string(status) + ").");
+    part.sequence->Fail("PHI2_DECODE_FAILED", "The engine failed to decode a batch of " +
+                                                  std::to_string(batch_.n_tokens) + " tokens (status " +
+                                                  std::to_string(status) + ").");
   }
 }
 

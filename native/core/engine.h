@@ -49,8 +49,8 @@ struct EngineStats {
 /// commands are taken, sequences admitted as far as KV cells reach, one batch built with a token of every generating
 /// sequence and a fair share of prompt for the others, decoded, and each sequence's token sampled.
 ///
-/// Owns the context and shares the model. Close() (also the destructor) ends what runs with EndReason::kAbort, joins the
-/// thread and frees the context; every other method may be called from any thread, also after Close().
+/// Owns the context and shares the model. Close() (also the destructor) ends what runs with EndReason::kAbort, joins
+/// the thread and frees the context; every other method may be called from any thread, also after Close().
 class Engine {
  public:
   /// Creates the context: takes a while, for worker threads. Throws PHI2_CONTEXT_FAILED with the engine's own reason.
@@ -90,7 +90,7 @@ class Engine {
     Sequence* sequence;
     size_t first;  // position
     size_t count;
-    int32_t row;   // of the batch
+    int32_t row;  // of the batch
   };
   struct ThreadpoolDeleter {
     void operator()(ggml_threadpool* pool) const;

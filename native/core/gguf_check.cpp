@@ -23,7 +23,7 @@ constexpr uint64_t kMaxNameBytes = 65535;
 constexpr uint64_t kMaxTextBytes = 1 << 24;
 constexpr uint64_t kMaxTensors = 65536;
 constexpr uint64_t kMaxKeys = 65536;
-constexpr uint32_t kMaxLayers = 512;        // LLAMA_MAX_LAYERS
+constexpr uint32_t kMaxLayers = 512;         // LLAMA_MAX_LAYERS
 constexpr uint32_t kMaxDimension = 1 << 20;  // of any model number: keeps every product in 64 bits
 constexpr size_t kMaxTensorName = GGML_MAX_NAME - 1;
 
@@ -65,7 +65,8 @@ class Checker {
     std::error_code failure;
     const fs::file_status status = fs::status(file, failure);
     if (!fs::exists(status)) {
-      throw Error("PHI2_MODEL_NOT_FOUND", "No model file at " + path + ". Give the path of a Phi-2 GGUF file, or 'tiny'.");
+      throw Error("PHI2_MODEL_NOT_FOUND",
+                  "No model file at " + path + ". Give the path of a Phi-2 GGUF file, or 'tiny'.");
     }
     if (!fs::is_regular_file(status)) {
       throw Error("PHI2_MODEL_NOT_FOUND", "Expected a GGUF file but " + path + " is not a regular file.");
@@ -73,7 +74,8 @@ class Checker {
     size_ = fs::file_size(file, failure);
     in_.open(file, std::ios::binary);
     if (failure || !in_) {
-      throw Error("PHI2_MODEL_NOT_FOUND", "The model file " + path + " cannot be opened for reading: " + std::strerror(errno));
+      throw Error("PHI2_MODEL_NOT_FOUND",
+                  "The model file " + path + " cannot be opened for reading: " + std::strerror(errno));
     }
   }
 
@@ -132,7 +134,8 @@ class Checker {
   std::string String(uint64_t limit) {
     const uint64_t n = U64();
     if (n > Left()) Truncated();
-    if (n > limit) Corrupt("a string of " + std::to_string(n) + " bytes where at most " + std::to_string(limit) + " make sense");
+    if (n > limit)
+      Corrupt("a string of " + std::to_string(n) + " bytes where at most " + std::to_string(limit) + " make sense");
     std::string text(n, '\0');
     if (n > 0) Read(text.data(), n);
     return text;
@@ -192,7 +195,8 @@ class Checker {
       }
       std::string token = String(kMaxNameBytes);
       if (token.empty()) Corrupt("token " + std::to_string(i) + " is empty");
-      if (!seen.insert(std::move(token)).second) Corrupt("token " + std::to_string(i) + " occurs twice in the vocabulary");
+      if (!seen.insert(std::move(token)).second)
+        Corrupt("token " + std::to_string(i) + " occurs twice in the vocabulary");
     }
   }
 
@@ -204,7 +208,8 @@ class Checker {
 
   uint32_t Number(const std::string& key, uint32_t low, uint32_t high) {
     const Value* value = Find(key);
-    if (value == nullptr || value->type != GGUF_TYPE_UINT32) Corrupt("expected an unsigned number under the key " + key);
+    if (value == nullptr || value->type != GGUF_TYPE_UINT32)
+      Corrupt("expected an unsigned number under the key " + key);
     if (value->number < low || value->number > high) {
       Corrupt("expected " + key + " between " + std::to_string(low) + " and " + std::to_string(high) + " but found " +
               std::to_string(value->number));
@@ -247,9 +252,11 @@ class Checker {
     Expect("phi2.attention.head_count_kv", summary_.heads);
     Expect("phi2.attention.key_length", head);
     Expect("phi2.attention.value_length", head);
-    for (const char* key : {"phi2.expert_count", "phi2.expert_used_count", "phi2.attention.sliding_window"}) Expect(key, 0);
+    for (const char* key : {"phi2.expert_count", "phi2.expert_used_count", "phi2.attention.sliding_window"})
+      Expect(key, 0);
     const Value* epsilon = Find("phi2.attention.layer_norm_epsilon");
-    if (epsilon == nullptr || epsilon->type != GGUF_TYPE_FLOAT32 || !std::isfinite(epsilon->real) || epsilon->real < 0) {
+    if (epsilon == nullptr || epsilon->type != GGUF_TYPE_FLOAT32 || !std::isfinite(epsilon->real) ||
+        epsilon->real < 0) {
       Corrupt("expected a number that is not negative under the key phi2.attention.layer_norm_epsilon");
     }
   }
@@ -272,17 +279,20 @@ class Checker {
       Corrupt("tokenizer.ggml.token_type and tokenizer.ggml.tokens differ in length");
     }
     const Value* scores = Find("tokenizer.ggml.scores");
-    if (scores != nullptr && (scores->type != GGUF_TYPE_ARRAY || scores->item_type != GGUF_TYPE_FLOAT32 || scores->count < n_tokens)) {
+    if (scores != nullptr &&
+        (scores->type != GGUF_TYPE_ARRAY || scores->item_type != GGUF_TYPE_FLOAT32 || scores->count < n_tokens)) {
       Corrupt("tokenizer.ggml.scores does not fit the vocabulary");
     }
     for (const auto& [key, value] : values_) {
-      const bool is_id = key.rfind("tokenizer.ggml.", 0) == 0 && key.size() > 9 && key.compare(key.size() - 9, 9, "_token_id") == 0;
+      const bool is_id =
+          key.rfind("tokenizer.ggml.", 0) == 0 && key.size() > 9 && key.compare(key.size() - 9, 9, "_token_id") == 0;
       if (is_id && (value.type != GGUF_TYPE_UINT32 || value.number >= n_tokens)) {
         Corrupt(key + " is not the id of a token");
       }
     }
     const Value* pre = Find("tokenizer.ggml.pre");
-    summary_.has_pre_tokenizer = pre != nullptr && pre->type == GGUF_TYPE_STRING && !pre->text.empty() && pre->text != "default";
+    summary_.has_pre_tokenizer =
+        pre != nullptr && pre->type == GGUF_TYPE_STRING && !pre->text.empty() && pre->text != "default";
     n_vocab_ = n_tokens;
   }
 
@@ -290,7 +300,8 @@ class Checker {
     uint64_t alignment = GGUF_DEFAULT_ALIGNMENT;
     if (const Value* value = Find("general.alignment")) {
       alignment = value->number;
-      if (value->type != GGUF_TYPE_UINT32 || alignment == 0 || (alignment & (alignment - 1)) != 0 || alignment > (1 << 20)) {
+      if (value->type != GGUF_TYPE_UINT32 || alignment == 0 || (alignment & (alignment - 1)) != 0 ||
+          alignment > (1 << 20)) {
         Corrupt("general.alignment is not a power of two");
       }
     }
@@ -315,20 +326,23 @@ class Checker {
     for (const Extent& extent : extents) {
       if (data > size_ || extent.offset > size_ - data || extent.bytes > size_ - data - extent.offset) {
         throw Error("PHI2_INVALID_GGUF", path_ + " is truncated: the tensor " + extent.name + " ends at byte " +
-                                             std::to_string(data + extent.offset + extent.bytes) + " but the file has " +
-                                             std::to_string(size_) + ". Download or convert it again.");
+                                             std::to_string(data + extent.offset + extent.bytes) +
+                                             " but the file has " + std::to_string(size_) +
+                                             ". Download or convert it again.");
       }
     }
   }
 
   uint64_t TensorBytes(const std::string& name) {
     const uint32_t n_dims = U32();
-    if (n_dims < 1 || n_dims > GGML_MAX_DIMS) Corrupt("the tensor " + name + " has " + std::to_string(n_dims) + " dimensions");
+    if (n_dims < 1 || n_dims > GGML_MAX_DIMS)
+      Corrupt("the tensor " + name + " has " + std::to_string(n_dims) + " dimensions");
     uint64_t first = 1;
     uint64_t elements = 1;
     for (uint32_t d = 0; d < n_dims; ++d) {
       const uint64_t n = U64();
-      if (n < 1 || n > (uint64_t{1} << 32) || elements > (uint64_t{1} << 46) / n) Corrupt("the tensor " + name + " has an impossible shape");
+      if (n < 1 || n > (uint64_t{1} << 32) || elements > (uint64_t{1} << 46) / n)
+        Corrupt("the tensor " + name + " has an impossible shape");
       if (d == 0) first = n;
       elements *= n;
     }
@@ -336,8 +350,10 @@ class Checker {
     if (type >= GGML_TYPE_COUNT) Corrupt("the tensor " + name + " has the unknown type " + std::to_string(type));
     const auto ggml = static_cast<ggml_type>(type);
     const int64_t block = ggml_blck_size(ggml);
-    if (block <= 0 || ggml_type_size(ggml) == 0) Corrupt("the tensor " + name + " has a type that is no longer supported");
-    if (first % static_cast<uint64_t>(block) != 0) Corrupt("the rows of the tensor " + name + " do not fill whole blocks");
+    if (block <= 0 || ggml_type_size(ggml) == 0)
+      Corrupt("the tensor " + name + " has a type that is no longer supported");
+    if (first % static_cast<uint64_t>(block) != 0)
+      Corrupt("the rows of the tensor " + name + " do not fill whole blocks");
     return elements / static_cast<uint64_t>(block) * ggml_type_size(ggml);
   }
 

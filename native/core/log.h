@@ -9,8 +9,8 @@ namespace phi2 {
 /// `error`, `warn`, `info` or `debug` (then those lines go to stderr). Idempotent, any thread.
 void InstallLog();
 
-/// Collects the warnings and errors that the engine logs on this thread while it lives: the only way to learn why a load
-/// failed. Nests.
+/// Collects the warnings and errors that the engine logs on this thread while it lives: the only way to learn why a
+/// load failed. Nests.
 class LogCapture {
  public:
   LogCapture();

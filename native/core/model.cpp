@@ -89,7 +89,8 @@ void Model::ReadVocabulary() {
 std::vector<llama_token> Model::Tokenize(const std::string& text, bool special) const {
   std::vector<llama_token> tokens(text.size() / 3 + 8);
   const auto length = static_cast<int32_t>(text.size());
-  int32_t n = llama_tokenize(vocab_, text.data(), length, tokens.data(), static_cast<int32_t>(tokens.size()), false, special);
+  int32_t n =
+      llama_tokenize(vocab_, text.data(), length, tokens.data(), static_cast<int32_t>(tokens.size()), false, special);
   if (n < 0 && n != INT32_MIN) {
     tokens.resize(static_cast<size_t>(-n));
     n = llama_tokenize(vocab_, text.data(), length, tokens.data(), static_cast<int32_t>(tokens.size()), false, special);

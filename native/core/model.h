@@ -13,9 +13,9 @@ namespace phi2 {
 
 struct ModelOptions {
   std::string path;
-  int32_t n_gpu_layers = -1;                         ///< negative: all
-  const std::atomic<bool>* cancelled = nullptr;      ///< read while loading
-  std::function<void(float)> on_progress;            ///< 0 to 1, on the loading thread
+  int32_t n_gpu_layers = -1;                     ///< negative: all
+  const std::atomic<bool>* cancelled = nullptr;  ///< read while loading
+  std::function<void(float)> on_progress;        ///< 0 to 1, on the loading thread
 };
 
 /// Weights and vocabulary. Immutable after loading, so every method may be called from any thread. Shared by the engine

@@ -12,12 +12,24 @@ namespace phi2 {
 namespace {
 
 constexpr std::array<std::pair<const char*, llama_ftype>, 18> kTypes = {{
-    {"f32", LLAMA_FTYPE_ALL_F32},         {"f16", LLAMA_FTYPE_MOSTLY_F16},      {"bf16", LLAMA_FTYPE_MOSTLY_BF16},
-    {"q8_0", LLAMA_FTYPE_MOSTLY_Q8_0},    {"q6_k", LLAMA_FTYPE_MOSTLY_Q6_K},    {"q5_k_m", LLAMA_FTYPE_MOSTLY_Q5_K_M},
-    {"q5_k_s", LLAMA_FTYPE_MOSTLY_Q5_K_S}, {"q5_1", LLAMA_FTYPE_MOSTLY_Q5_1},   {"q5_0", LLAMA_FTYPE_MOSTLY_Q5_0},
-    {"q4_k_m", LLAMA_FTYPE_MOSTLY_Q4_K_M}, {"q4_k_s", LLAMA_FTYPE_MOSTLY_Q4_K_S}, {"q4_1", LLAMA_FTYPE_MOSTLY_Q4_1},
-    {"q4_0", LLAMA_FTYPE_MOSTLY_Q4_0},    {"iq4_nl", LLAMA_FTYPE_MOSTLY_IQ4_NL}, {"q3_k_l", LLAMA_FTYPE_MOSTLY_Q3_K_L},
-    {"q3_k_m", LLAMA_FTYPE_MOSTLY_Q3_K_M}, {"q3_k_s", LLAMA_FTYPE_MOSTLY_Q3_K_S}, {"q2_k", LLAMA_FTYPE_MOSTLY_Q2_K},
+    {"f32", LLAMA_FTYPE_ALL_F32},
+    {"f16", LLAMA_FTYPE_MOSTLY_F16},
+    {"bf16", LLAMA_FTYPE_MOSTLY_BF16},
+    {"q8_0", LLAMA_FTYPE_MOSTLY_Q8_0},
+    {"q6_k", LLAMA_FTYPE_MOSTLY_Q6_K},
+    {"q5_k_m", LLAMA_FTYPE_MOSTLY_Q5_K_M},
+    {"q5_k_s", LLAMA_FTYPE_MOSTLY_Q5_K_S},
+    {"q5_1", LLAMA_FTYPE_MOSTLY_Q5_1},
+    {"q5_0", LLAMA_FTYPE_MOSTLY_Q5_0},
+    {"q4_k_m", LLAMA_FTYPE_MOSTLY_Q4_K_M},
+    {"q4_k_s", LLAMA_FTYPE_MOSTLY_Q4_K_S},
+    {"q4_1", LLAMA_FTYPE_MOSTLY_Q4_1},
+    {"q4_0", LLAMA_FTYPE_MOSTLY_Q4_0},
+    {"iq4_nl", LLAMA_FTYPE_MOSTLY_IQ4_NL},
+    {"q3_k_l", LLAMA_FTYPE_MOSTLY_Q3_K_L},
+    {"q3_k_m", LLAMA_FTYPE_MOSTLY_Q3_K_M},
+    {"q3_k_s", LLAMA_FTYPE_MOSTLY_Q3_K_S},
+    {"q2_k", LLAMA_FTYPE_MOSTLY_Q2_K},
 }};
 
 llama_ftype FileType(const std::string& name) {
@@ -27,7 +39,8 @@ llama_ftype FileType(const std::string& name) {
     known += known.empty() ? "" : ", ";
     known += type_name;
   }
-  throw Error("PHI2_QUANTIZE_FAILED", "Expected one of " + known + " as the type to quantize to, but received \"" + name + "\".");
+  throw Error("PHI2_QUANTIZE_FAILED",
+              "Expected one of " + known + " as the type to quantize to, but received \"" + name + "\".");
 }
 
 }  // namespace
@@ -41,7 +54,8 @@ void Quantize(const QuantizeOptions& options) {
   CheckGguf(options.path_in);
   LogCapture log;
   if (llama_model_quantize(options.path_in.c_str(), options.path_out.c_str(), &params) != 0) {
-    throw Error("PHI2_QUANTIZE_FAILED", "The engine could not quantize " + options.path_in + " to " + options.type + ": " + log.Summary());
+    throw Error("PHI2_QUANTIZE_FAILED",
+                "The engine could not quantize " + options.path_in + " to " + options.type + ": " + log.Summary());
   }
 }
 

@@ -20,6 +20,7 @@ llama_sampler_ptr BuildChain(const Model& model, const SamplerSpec& spec) {
   const auto add = [&](llama_sampler* sampler) { llama_sampler_chain_add(chain.get(), sampler); };
   if (spec.dry_multiplier > 0) {
     std::vector<const char*> breakers;
+    breakers.reserve(spec.dry_breakers.size());
     for (const std::string& text : spec.dry_breakers) breakers.push_back(text.c_str());
     // -1 stands for the whole context; the engine's sampler wants a number of tokens.
     const int32_t n_train = llama_model_n_ctx_train(model.get());
@@ -97,9 +98,10 @@ void Sampler::AcceptPrompt(llama_token token) {
 
 llama_token Sampler::Sample(const float* logits) {
   if (!AllFinite(logits, model_->n_vocab())) {
-    throw Error("PHI2_DECODE_FAILED",
-                "The model's logits are not finite: the file is damaged or the device computes wrong results. Run `phi2 "
-                "doctor`.");
+    throw Error(
+        "PHI2_DECODE_FAILED",
+        "The model's logits are not finite: the file is damaged or the device computes wrong results. Run `phi2 "
+        "doctor`.");
   }
   if (PlainGreedy()) return Greedy(logits);
 
@@ -107,8 +109,8 @@ llama_token Sampler::Sample(const float* logits) {
   for (size_t i = 0; i < ids.size(); ++i) candidates_[i] = {ids[i], logits[ids[i]], 0.0f};
   ApplyBias();
   ApplyPenalties();
-  const bool some_left = std::any_of(candidates_.begin(), candidates_.end(),
-                                     [](const llama_token_data& c) { return c.logit > kBanned; });
+  const bool some_left =
+      std::any_of(candidates_.begin(), candidates_.end(), [](const llama_token_data& c) { return c.logit > kBanned; });
   if (!some_left) throw Error("PHI2_DECODE_FAILED", "logitBias bans every token: nothing is left to generate.");
 
   llama_token_data_array array = {candidates_.data(), candidates_.size(), -1, false};
@@ -135,11 +137,12 @@ void Sampler::ApplyBias() {
 }
 
 // Works on the few tokens of the window instead of looking up every candidate in it. The formulas are llama.cpp's: a
-// repeated token's logit is divided by penalty_repeat (multiplied if negative), then count * freq + present is taken off.
+// repeated token's logit is divided by penalty_repeat (multiplied if negative), then count * freq + present is taken
+// off.
 void Sampler::ApplyPenalties() {
   if (!penalizes()) return;
-  const size_t window = spec_.penalty_last_n < 0 ? history_.size()
-                                                 : std::min(history_.size(), static_cast<size_t>(spec_.penalty_last_n));
+  const size_t window =
+      spec_.penalty_last_n < 0 ? history_.size() : std::min(history_.size(), static_cast<size_t>(spec_.penalty_last_n));
   std::unordered_map<llama_token, int32_t> counts;
   for (size_t i = history_.size() - window; i < history_.size(); ++i) ++counts[history_[i]];
   for (const auto& [token, count] : counts) {

@@ -9,8 +9,8 @@
 
 namespace phi2 {
 
-/// How the next token is chosen; names and meanings are llama.cpp's. Order: bias, penalties, DRY, top-k, typical, top-p,
-/// min-p, temperature, draw.
+/// How the next token is chosen; names and meanings are llama.cpp's. Order: bias, penalties, DRY, top-k, typical,
+/// top-p, min-p, temperature, draw.
 struct SamplerSpec {
   float temp = 0;  ///< <= 0: greedy
   int32_t top_k = 0;

@@ -29,8 +29,8 @@ struct RequestSpec {
 struct Chunk {
   std::string text;  ///< valid UTF-8
   std::vector<llama_token> tokens;
-  std::vector<float> logprobs;            ///< one per token, if asked for
-  std::vector<llama_token> top_tokens;    ///< n_probs per token
+  std::vector<float> logprobs;          ///< one per token, if asked for
+  std::vector<llama_token> top_tokens;  ///< n_probs per token
   std::vector<float> top_logprobs;
 
   bool empty() const { return text.empty() && tokens.empty(); }
@@ -57,7 +57,8 @@ struct Ending {
   std::vector<float> logits;
 };
 
-/// One request on its way: what is decoded, what is held back, how it ended. Belongs to the engine thread once admitted.
+/// One request on its way: what is decoded, what is held back, how it ended. Belongs to the engine thread once
+/// admitted.
 class Sequence {
  public:
   Sequence(uint32_t id, RequestSpec spec, std::shared_ptr<const Model> model);
@@ -71,7 +72,7 @@ class Sequence {
   bool wants_output(size_t position) const;
 
   /// Called when the sequence gets its place; `reused` prompt tokens need no decoding.
-  void Admit(int32_t seq_id, size_t reused, int32_t n_limit);
+  void Admit(int32_t slot, size_t reused, int32_t n_limit);
 
   /// Takes the logits of a decoded position: records what was asked about the prompt, and at the last position samples.
   /// Returns true while the sequence goes on; afterwards ending() is complete. Throws Error out of the sampler.

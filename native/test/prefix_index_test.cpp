@@ -353,7 +353,7 @@ class Model {
     size_t sequences = 0;
     size_t tokens = 0;
     for (const Slot& slot : slots_) {
-      sequences += !slot.busy && !slot.tokens.empty();
+      if (!slot.busy && !slot.tokens.empty()) ++sequences;
       tokens += slot.tokens.size();
       CHECK(!slot.busy || slot.tokens.size() <= slot.reserved);
     }
@@ -399,7 +399,7 @@ class Model {
     return n;
   }
 
-  bool GoesOn(const Slot& slot, const Tokens& prompt, size_t reuse) const {
+  static bool GoesOn(const Slot& slot, const Tokens& prompt, size_t reuse) {
     return !slot.busy && std::min(CommonPrefix(slot.tokens, prompt), prompt.size() - 1) == reuse &&
            CommonPrefix(slot.tokens, prompt) == slot.tokens.size();
   }
@@ -460,18 +460,90 @@ class Model {
   uint64_t clock_ = 0;
 };
 
-/// Two kinds of tokens, and often the beginning of a cached sequence: common prefixes of every length.
-Tokens RandomPrompt(const Model& model, size_t n_slots, size_t n_cells, std::mt19937& random) {
-  Tokens prompt;
-  if (random() % 4 != 0) {
-    prompt = model.tokens(static_cast<int32_t>(random() % n_slots));
-    if (random() % 2 == 0) prompt.resize(random() % (prompt.size() + 1));
+/// An index and its model, fed with the same random requests.
+class Simulation {
+ public:
+  explicit Simulation(uint32_t seed)
+      : random_(seed),
+        n_slots_(1 + Random(6)),
+        n_cells_(4 + Random(60)),
+        index_(static_cast<int32_t>(n_slots_), n_cells_),
+        model_(n_slots_, n_cells_) {}
+
+  void Step() {
+    const size_t action = Random(128);
+    if (action < 60) {
+      Place();
+    } else if (action < 127) {
+      Continue();
+    } else {
+      const Ids idle = model_.TakeIdle();
+      CHECK_EQ(index_.EvictIdle(), idle);
+    }
+    model_.CheckCounts(index_);
   }
-  const size_t n = prompt.size() + random() % (n_cells / 3 + 1);
-  while (prompt.size() < n || prompt.empty()) prompt.push_back(static_cast<llama_token>(random() % 2));
-  if (prompt.size() > n_cells) prompt.resize(n_cells);
-  return prompt;
-}
+
+  size_t n_copied = 0;
+  size_t n_waiting = 0;
+  size_t n_evicted = 0;
+
+ private:
+  size_t Random(size_t below) { return random_() % below; }
+
+  void Place() {
+    const Tokens prompt = RandomPrompt();
+    const size_t cells = std::min(prompt.size() + Random(n_cells_ / 2), n_cells_);
+    const bool may_reuse = Random(8) != 0;
+    PrefixIndex before = index_;
+    const auto place = index_.Place(prompt, cells, may_reuse);
+    model_.CheckPlace(place, prompt, cells, may_reuse);
+    if (place) {
+      n_copied += place->copy_from >= 0 ? 1 : 0;
+      n_evicted += place->evicted.size();
+    } else {
+      CHECK(!model_.Busy().empty());
+      PrefixIndex after = index_;
+      CHECK_EQ(after.cached_tokens(), before.cached_tokens());
+      CHECK_EQ(after.EvictIdle(), before.EvictIdle());
+      ++n_waiting;
+    }
+  }
+
+  /// Mostly forwards; a failed step can leave fewer tokens than before, or none.
+  void Continue() {
+    const Ids busy = model_.Busy();
+    if (busy.empty()) return;
+    const int32_t slot = busy[Random(busy.size())];
+    size_t n = Random(model_.reserved(slot) + 1);
+    if (Random(4) != 0) n = std::max(n, model_.tokens(slot).size());
+    const Tokens tokens = model_.Continue(slot, n, random_);
+    if (Random(2) == 0) {
+      index_.Release(slot, tokens, n);
+      model_.Release(slot);
+    } else {
+      index_.Update(slot, tokens, n);
+    }
+  }
+
+  /// Two kinds of tokens, and often the beginning of a cached sequence: common prefixes of every length.
+  Tokens RandomPrompt() {
+    Tokens prompt;
+    if (Random(4) != 0) {
+      prompt = model_.tokens(static_cast<int32_t>(Random(n_slots_)));
+      if (Random(2) == 0) prompt.resize(Random(prompt.size() + 1));
+    }
+    const size_t n = std::max<size_t>(1, prompt.size() + Random(n_cells_ / 3 + 1));
+    while (prompt.size() < n) prompt.push_back(static_cast<llama_token>(Random(2)));
+    prompt.resize(std::min(n, n_cells_));
+    return prompt;
+  }
+
+  std::mt19937 random_;
+  size_t n_slots_;
+  size_t n_cells_;
+  PrefixIndex index_;
+  Model model_;
+};
 
 }  // namespace
 
@@ -480,50 +552,11 @@ TEST("many random requests: what is reused is there, cells never overflow, and o
   size_t n_waiting = 0;
   size_t n_evicted = 0;
   for (uint32_t seed = 0; seed < 400; ++seed) {
-    std::mt19937 random(seed);
-    const size_t n_slots = 1 + random() % 6;
-    const size_t n_cells = 4 + random() % 60;
-    PrefixIndex index(static_cast<int32_t>(n_slots), n_cells);
-    Model model(n_slots, n_cells);
-    for (int step = 0; step < 400; ++step) {
-      const Ids busy = model.Busy();
-      const uint32_t action = random() % 16;
-      if (action < 7) {
-        const Tokens prompt = RandomPrompt(model, n_slots, n_cells, random);
-        const size_t cells = std::min(prompt.size() + random() % (n_cells / 2), n_cells);
-        const bool may_reuse = random() % 8 != 0;
-        PrefixIndex before = index;
-        const auto place = index.Place(prompt, cells, may_reuse);
-        CHECK(place || !busy.empty());
-        model.CheckPlace(place, prompt, cells, may_reuse);
-        if (place) {
-          n_copied += place->copy_from >= 0;
-          n_evicted += place->evicted.size();
-        } else {
-          ++n_waiting;
-          PrefixIndex after = index;
-          CHECK_EQ(after.cached_tokens(), before.cached_tokens());
-          CHECK_EQ(after.EvictIdle(), before.EvictIdle());
-        }
-      } else if (action < 15 && !busy.empty()) {
-        const int32_t slot = busy[random() % busy.size()];
-        const bool is_last = random() % 2 == 0;
-        // Mostly forwards; a failed step can leave fewer tokens than before, or none.
-        size_t n = random() % (model.reserved(slot) + 1);
-        if (random() % 4 != 0) n = std::max(n, model.tokens(slot).size());
-        const Tokens& tokens = model.Continue(slot, n, random);
-        if (is_last) {
-          index.Release(slot, tokens, n);
-          model.Release(slot);
-        } else {
-          index.Update(slot, tokens, n);
-        }
-      } else if (action == 15 && random() % 8 == 0) {
-        const Ids idle = model.TakeIdle();
-        CHECK_EQ(index.EvictIdle(), idle);
-      }
-      model.CheckCounts(index);
-    }
+    Simulation simulation(seed);
+    for (int step = 0; step < 400; ++step) simulation.Step();
+    n_copied += simulation.n_copied;
+    n_waiting += simulation.n_waiting;
+    n_evicted += simulation.n_evicted;
   }
   // The requests were of every kind.
   CHECK(n_copied > 1000);

@@ -119,6 +119,15 @@ struct Reference {
   }
 };
 
+std::string Described(const StopSpec& spec, const std::string& text) {
+  std::string described = Shown(text) + (spec.at_line_start ? " at line start" : "");
+  for (const StopRule& rule : spec.rules) {
+    described += ' ' + Shown(rule.text);
+    if (rule.at == StopRule::At::kLineStart) described += rule.after_sentence ? " after a sentence" : " at line start";
+  }
+  return described;
+}
+
 TEST("a rule that may stand anywhere cuts the text where it begins") {
   const StopSpec spec{{Anywhere("<|endoftext|>")}};
   CheckCut(spec, "The end.<|endoftext|>Instruction: more", "The end.", 0);
@@ -361,13 +370,10 @@ TEST("random rules and cuts give what trying every rule at every byte gives") {
       spec.rules.push_back(rule);
     }
     const std::string text = random_text(24);
-    std::string context = Shown(text) + (spec.at_line_start ? " at line start" : "");
-    for (const StopRule& rule : spec.rules)
-      context += " " + Shown(rule.text) + (rule.after_sentence ? "s" : rule.at == StopRule::At::kLineStart ? "l" : "");
-
+    const std::string context = Described(spec, text);
     const Reference reference{spec, text};
     const Cut expected = reference.Result();
-    n_fired += expected.rule >= 0;
+    if (expected.rule >= 0) ++n_fired;
     StopMatcher matcher(spec);
     std::string released;
     for (size_t at = 0; at < text.size() && matcher.fired_rule() < 0;) {

@@ -1,10 +1,11 @@
-import { existsSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { Phi2Error } from '../errors.js'
 import { packageRoot } from '../package-root.js'
 
 export interface ResolvedModel {
   path: string
+  bytes: number
   /** The embedded phi-2-tiny. */
   embedded: boolean
 }
@@ -21,11 +22,12 @@ export function tinyModelPath(): string {
 export function resolveModel(model: string | undefined, environment: NodeJS.ProcessEnv = process.env): ResolvedModel {
   const wanted = model ?? (environment.PHI2_MODEL || 'tiny')
   const path = wanted === 'tiny' ? tinyModelPath() : wanted
-  if (!existsSync(path)) {
+  const file = statSync(path, { throwIfNoEntry: false })
+  if (!file) {
     throw new Phi2Error(
       'PHI2_MODEL_NOT_FOUND',
       `No model file at ${path}. Expected the path of a Phi-2 GGUF file, or 'tiny' for the embedded model${model === undefined && wanted !== 'tiny' ? ' (the path comes from PHI2_MODEL)' : ''}.`,
     )
   }
-  return { path, embedded: path === tinyModelPath() }
+  return { path, bytes: file.size, embedded: path === tinyModelPath() }
 }

@@ -281,6 +281,15 @@ test('in a piped chat each line is a turn and only the answers are printed', asy
   assert.equal(answers, output(await phi2(['chat', '--temperature', '0'], { input: 'Hello!\nWhat is your name?' })))
 })
 
+test('a chat that outgrows the context goes on, and says that oldest turns were left out', async () => {
+  const line = `Here are many words: ${'more and '.repeat(200)}more.`
+  const run = await phi2(['chat', '--max-tokens', '5', '--model', 'tiny', '--temperature', '0'], {
+    input: `${line}\n`.repeat(7),
+  })
+  assert.equal(run.code, 0, run.stderr)
+  assert.match(run.stderr, /^(\(the oldest \d turns? no longer fit and were left out\)\n)+$/)
+})
+
 test('a chat is saved, and goes on where it was', async () => {
   const path = join(folder, 'my chat.json')
   const first = await phi2(

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { after, before, test } from 'node:test'
 import { findDriver, openTerminal, type Terminal } from './terminal.js'
 
 const CTRL_C = '\x03'
@@ -13,6 +13,12 @@ const driver = findDriver()
 const options = {
   skip: driver ? false : 'no pseudo-terminal: none of tmux, script (util-linux), python3 is on the PATH',
 }
+
+let folder = ''
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'phi2 pty '))
+})
+after(() => rm(folder, { recursive: true }))
 
 async function withTerminal(body: (terminal: Terminal) => Promise<void>): Promise<void> {
   const terminal = await openTerminal(driver!)
@@ -34,7 +40,6 @@ async function leftWith(code: number, terminal: Terminal): Promise<void> {
 
 test('a chat at a terminal: question, answer, and every command', options, () =>
   withTerminal(async (terminal) => {
-    const folder = await mkdtemp(join(tmpdir(), 'phi2 pty '))
     const path = join(folder, 'my chat.json')
     terminal.type('phi2 chat --temperature 0\r')
     await terminal.sees('phi-2-tiny, the embedded toy model')
@@ -72,7 +77,6 @@ test('a chat at a terminal: question, answer, and every command', options, () =>
     await terminal.sees('Alice: ')
     terminal.type('/exit\r')
     await leftWith(0, terminal)
-    await rm(folder, { recursive: true })
   }),
 )
 
@@ -140,9 +144,8 @@ test('a question at a terminal is answered on a line of its own', options, () =>
 
 test('a chat whose answers go to a file shows its prompts on the terminal', options, () =>
   withTerminal(async (terminal) => {
-    const folder = await mkdtemp(join(tmpdir(), 'phi2-pty-'))
     const path = join(folder, 'answers.txt')
-    terminal.type(`phi2 chat --temperature 0 --model tiny > ${path}\r`)
+    terminal.type(`phi2 chat --temperature 0 --model tiny > '${path}'\r`)
     await terminal.sees('Alice: ')
     terminal.type(`${QUESTION}\r`)
     await terminal.sees('Bob: ')
@@ -150,6 +153,5 @@ test('a chat whose answers go to a file shows its prompts on the terminal', opti
     terminal.type(CTRL_D)
     await leftWith(0, terminal)
     assert.match(await readFile(path, 'utf8'), /^[^\n]*Paris[^\n]*\n$/)
-    await rm(folder, { recursive: true })
   }),
 )

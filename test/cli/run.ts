@@ -28,8 +28,8 @@ export interface RunOptions {
   onSpawn?: (child: ChildProcess) => void
 }
 
-// Two deadlines tell a hang from a slow machine: this one is far beyond any slow start.
-const DEADLINE_MS = 60_000
+// Far beyond any slow start, so that only a hang is taken for one.
+const DEADLINE_MS = 120_000
 
 export function environment(given: Record<string, string> = {}): NodeJS.ProcessEnv {
   const { PHI2_MODEL: _, PHI2_DEBUG: __, ...inherited } = process.env

@@ -20,7 +20,8 @@ export interface Terminal {
 
 export type Driver = 'tmux' | 'script' | 'python3'
 
-const WAIT_MS = 30_000
+// Far beyond any slow start, so that only a hang is taken for one.
+const WAIT_MS = 90_000
 
 /** The first driver that this machine has; `PHI2_TEST_PTY` names another one. */
 export function findDriver(): Driver | undefined {
@@ -74,8 +75,9 @@ function plain(text: string): string {
 }
 
 function openTmux(folder: string, env: NodeJS.ProcessEnv): Terminal {
-  const socket = `phi2-test-${process.pid}-${Math.random().toString(36).slice(2)}`
-  const tmux = (...args: string[]): string => execFileSync('tmux', ['-L', socket, ...args], { env, encoding: 'utf8' })
+  // A server of its own, whose socket goes away with the folder.
+  const socket = join(folder, 'socket')
+  const tmux = (...args: string[]): string => execFileSync('tmux', ['-S', socket, ...args], { env, encoding: 'utf8' })
   const logPath = join(folder, 'log')
   writeFileSync(logPath, '')
   // The gate is opened when the log is being written, so that nothing is missed.
@@ -94,7 +96,7 @@ function openTmux(folder: string, env: NodeJS.ProcessEnv): Terminal {
       tmux('resize-window', '-t', 'test', '-x', String(columns), '-y', String(rows))
     },
     close: async () => {
-      spawnSync('tmux', ['-L', socket, 'kill-server'])
+      spawnSync('tmux', ['-S', socket, 'kill-server'], { env })
     },
   }
 }

@@ -33,9 +33,7 @@ OPENERS = {
     ),
     "save money": "[I spend too much money. Any ideas?|How can I save money this month?]",
     "stay healthy": "[I want to live a healthier life. Where should I start?|How do you stay so healthy?]",
-    "prepare for an exam": (
-        "[I have an exam next week and I am nervous.|My exam is on Monday. How should I prepare?]"
-    ),
+    "prepare for an exam": "[I have an exam next week and I am nervous.|My exam is on Monday. How should I prepare?]",
     "cook a good dinner": (
         "[I want to cook dinner for my friends tonight. Any tips?|I am cooking dinner tonight. Can you help me?]"
     ),
@@ -44,13 +42,14 @@ OPENERS = {
     "plan a trip": (
         "[I am planning a trip for the summer. Any advice?|I want to travel this year. How should I plan it?]"
     ),
-    "take care of a dog": (
-        "[We just got a puppy! Do you have any advice?|I have a new dog. How do I take care of it?]"
-    ),
+    "take care of a dog": "[We just got a puppy! Do you have any advice?|I have a new dog. How do I take care of it?]",
     "exercise more": "[I want to exercise more, but I am lazy.|How can I start to exercise?]",
     "get up early": "[I can never get up early. Do you have any tips?|I was late again this morning.]",
 }
-ANY_OPENER = "[I want to {goal}. Any suggestions?|How can I {goal}?|Do you know how to {goal}?|I am trying to {goal}, but it is hard.]"
+ANY_OPENER = (
+    "[I want to {goal}. Any suggestions?|How can I {goal}?|Do you know how to {goal}?|I am trying to {goal}, but it is"
+    " hard.]"
+)
 FIRST_TIP = (
     "[Well, have you tried {doing}?|You could try {doing}.|Maybe you should {tip}.|I think you should {tip}."
     "|Sure! First, {tip}.|Have you thought about {doing}?]"

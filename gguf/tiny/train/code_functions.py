@@ -95,15 +95,17 @@ def code_file(rng):
 def code_task(rng):
     """A request for a function, and the function: bare, fenced or with a sentence before it."""
     text, task, name = function(rng)
-    question = rng.choice([
-        f"Write a Python function that {task}.",
-        f"Write a function that {task}.",
-        f"Write Python code that {task}.",
-        f"Write a Python function called {name} that {task}.",
-        f"Can you write a Python function that {task}?",
-        f"Implement a Python function {name} that {task}.",
-        f"How do I write a function that {task} in Python?",
-    ])
+    question = rng.choice(
+        [
+            f"Write a Python function that {task}.",
+            f"Write a function that {task}.",
+            f"Write Python code that {task}.",
+            f"Write a Python function called {name} that {task}.",
+            f"Can you write a Python function that {task}?",
+            f"Implement a Python function {name} that {task}.",
+            f"How do I write a function that {task} in Python?",
+        ]
+    )
     style = rng.random()
     if style < 0.5:
         return question, text

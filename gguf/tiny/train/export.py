@@ -48,7 +48,15 @@ def full_matrices(state, compact, counts, vocab):
     return embed, head, bias
 
 
-MODULES = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.dense", "mlp.fc1", "mlp.fc2", "input_layernorm"]
+MODULES = [
+    "self_attn.q_proj",
+    "self_attn.k_proj",
+    "self_attn.v_proj",
+    "self_attn.dense",
+    "mlp.fc1",
+    "mlp.fc2",
+    "input_layernorm",
+]
 
 
 def named_tensors(state, embed, head, bias):

@@ -11,7 +11,8 @@ def lines(text):
     return [tuple(line.split("#")) for line in text.split("\n")]
 
 
-CAPITALS = records("""France:Paris:Europe|Germany:Berlin:Europe|Italy:Rome:Europe|Spain:Madrid:Europe|Portugal:Lisbon:Europe
+CAPITALS = records(
+    """France:Paris:Europe|Germany:Berlin:Europe|Italy:Rome:Europe|Spain:Madrid:Europe|Portugal:Lisbon:Europe
 |the United Kingdom:London:Europe|Ireland:Dublin:Europe|Belgium:Brussels:Europe|the Netherlands:Amsterdam:Europe
 |Austria:Vienna:Europe|Switzerland:Bern:Europe|Greece:Athens:Europe|Sweden:Stockholm:Europe|Norway:Oslo:Europe
 |Denmark:Copenhagen:Europe|Finland:Helsinki:Europe|Poland:Warsaw:Europe|Hungary:Budapest:Europe|Ukraine:Kyiv:Europe
@@ -22,17 +23,21 @@ CAPITALS = records("""France:Paris:Europe|Germany:Berlin:Europe|Italy:Rome:Europ
 |Pakistan:Islamabad:Asia|Nepal:Kathmandu:Asia|Canada:Ottawa:North America|Mexico:Mexico City:North America
 |the United States:Washington, D.C.:North America|Cuba:Havana:North America|Brazil:Brasilia:South America
 |Argentina:Buenos Aires:South America|Chile:Santiago:South America|Peru:Lima:South America
-|Colombia:Bogota:South America|Australia:Canberra:Oceania|New Zealand:Wellington:Oceania""")
+|Colombia:Bogota:South America|Australia:Canberra:Oceania|New Zealand:Wellington:Oceania"""
+)
 
-ELEMENTS = records("""hydrogen:H:1:gas|helium:He:2:gas|lithium:Li:3:metal|beryllium:Be:4:metal|boron:B:5:metalloid|carbon:C:6:nonmetal
+ELEMENTS = records(
+    """hydrogen:H:1:gas|helium:He:2:gas|lithium:Li:3:metal|beryllium:Be:4:metal|boron:B:5:metalloid|carbon:C:6:nonmetal
 |nitrogen:N:7:gas|oxygen:O:8:gas|fluorine:F:9:gas|neon:Ne:10:gas|sodium:Na:11:metal|magnesium:Mg:12:metal
 |aluminum:Al:13:metal|silicon:Si:14:metalloid|phosphorus:P:15:nonmetal|sulfur:S:16:nonmetal|chlorine:Cl:17:gas
 |argon:Ar:18:gas|potassium:K:19:metal|calcium:Ca:20:metal|iron:Fe:26:metal|nickel:Ni:28:metal|copper:Cu:29:metal
 |zinc:Zn:30:metal|silver:Ag:47:metal|tin:Sn:50:metal|iodine:I:53:nonmetal|gold:Au:79:metal|mercury:Hg:80:metal
-|lead:Pb:82:metal|uranium:U:92:metal""")
+|lead:Pb:82:metal|uranium:U:92:metal"""
+)
 
 # name, legs, sound verb, food, young, home, group
-ANIMALS = records("""dog:4:barks:meat and dog food:puppy:in homes with people:mammal|cat:4:meows:fish and meat:kitten:in homes with people:mammal
+ANIMALS = records(
+    """dog:4:barks:meat and dog food:puppy:in homes with people:mammal|cat:4:meows:fish and meat:kitten:in homes with people:mammal
 |cow:4:moos:grass:calf:on farms:mammal|horse:4:neighs:grass and hay:foal:on farms:mammal|sheep:4:bleats:grass:lamb:on farms:mammal
 |pig:4:oinks:vegetables and grain:piglet:on farms:mammal|duck:2:quacks:plants and small insects:duckling:near water:bird
 |chicken:2:clucks:seeds and insects:chick:on farms:bird|lion:4:roars:meat:cub:in the grasslands of Africa:mammal
@@ -43,32 +48,48 @@ ANIMALS = records("""dog:4:barks:meat and dog food:puppy:in homes with people:ma
 |rabbit:4:squeaks:grass and vegetables:kit:in burrows:mammal|spider:8:makes no sound:insects:spiderling:in webs:arachnid
 |ant:6:makes no sound:seeds and sugar:larva:in colonies under the ground:insect
 |eagle:2:screeches:fish and small animals:eaglet:in high mountains:bird|penguin:2:squawks:fish:chick:in cold places in the south:bird
-|kangaroo:2:makes soft clicks:grass:joey:in Australia:mammal|fish:0:makes no sound:plants and small animals:fry:in water:fish""")
+|kangaroo:2:makes soft clicks:grass:joey:in Australia:mammal|fish:0:makes no sound:plants and small animals:fry:in water:fish"""
+)
 
-OPPOSITES = records("""hot:cold|big:small|fast:slow|happy:sad|up:down|left:right|day:night|light:dark|open:closed|full:empty|hard:soft
+OPPOSITES = records(
+    """hot:cold|big:small|fast:slow|happy:sad|up:down|left:right|day:night|light:dark|open:closed|full:empty|hard:soft
 |strong:weak|rich:poor|young:old|new:old|high:low|long:short|loud:quiet|clean:dirty|wet:dry|early:late|easy:difficult
 |true:false|begin:end|buy:sell|give:take|win:lose|love:hate|push:pull|inside:outside|above:below|near:far|black:white
-|good:bad|heavy:light|thick:thin|wide:narrow|sweet:bitter|brave:afraid|kind:cruel|safe:dangerous|deep:shallow""")
+|good:bad|heavy:light|thick:thin|wide:narrow|sweet:bitter|brave:afraid|kind:cruel|safe:dangerous|deep:shallow"""
+)
 # one answer per word: the first pair in the table wins ("old" -> "young", "light" -> "dark")
 OPPOSITE_OF = {}
 for word, other in OPPOSITES + [(other, word) for word, other in OPPOSITES]:
     OPPOSITE_OF.setdefault(word, other)
 
-SYNONYMS = records("""happy:glad|big:large|small:little|fast:quick|smart:clever|begin:start|end:finish|quiet:silent|angry:mad|sad:unhappy
-|beautiful:pretty|hard:difficult|easy:simple|help:assist|rich:wealthy|scared:afraid|tired:sleepy|funny:amusing|brave:courageous|important:significant""")
+SYNONYMS = records(
+    """happy:glad|big:large|small:little|fast:quick|smart:clever|begin:start|end:finish|quiet:silent|angry:mad|sad:unhappy
+|beautiful:pretty|hard:difficult|easy:simple|help:assist|rich:wealthy|scared:afraid|tired:sleepy|funny:amusing|brave:courageous|important:significant"""
+)
 
-PLURALS = records("""cat:cats|dog:dogs|book:books|house:houses|child:children|mouse:mice|foot:feet|tooth:teeth|man:men|woman:women|leaf:leaves
+PLURALS = records(
+    """cat:cats|dog:dogs|book:books|house:houses|child:children|mouse:mice|foot:feet|tooth:teeth|man:men|woman:women|leaf:leaves
 |knife:knives|baby:babies|city:cities|box:boxes|bus:buses|wolf:wolves|sheep:sheep|fish:fish|goose:geese|tree:trees|apple:apples
-|story:stories|class:classes|potato:potatoes|person:people|car:cars|star:stars|key:keys|day:days""")
+|story:stories|class:classes|potato:potatoes|person:people|car:cars|star:stars|key:keys|day:days"""
+)
 
-PAST_TENSES = records("""go:went|eat:ate|see:saw|run:ran|write:wrote|take:took|give:gave|come:came|make:made|think:thought|buy:bought|teach:taught
-|sing:sang|swim:swam|begin:began|drink:drank|fly:flew|know:knew|play:played|walk:walked|study:studied|read:read|speak:spoke|find:found""")
+PAST_TENSES = records(
+    """go:went|eat:ate|see:saw|run:ran|write:wrote|take:took|give:gave|come:came|make:made|think:thought|buy:bought|teach:taught
+|sing:sang|swim:swam|begin:began|drink:drank|fly:flew|know:knew|play:played|walk:walked|study:studied|read:read|speak:spoke|find:found"""
+)
 
-COLORS = records("""the sky on a clear day:blue|grass:green|snow:white|a banana:yellow|blood:red|coal:black|an orange:orange|a ripe tomato:red
+COLORS = records(
+    """the sky on a clear day:blue|grass:green|snow:white|a banana:yellow|blood:red|coal:black|an orange:orange|a ripe tomato:red
 |the sun at sunset:orange|milk:white|a lemon:yellow|a leaf in summer:green|chocolate:brown|an elephant:gray|a flamingo:pink|the ocean:blue
-|a carrot:orange|a strawberry:red|salt:white|a crow:black""")
-MIXED_COLORS = [("red", "blue", "purple"), ("red", "yellow", "orange"), ("blue", "yellow", "green"),
-         ("red", "white", "pink"), ("black", "white", "gray")]
+|a carrot:orange|a strawberry:red|salt:white|a crow:black"""
+)
+MIXED_COLORS = [
+    ("red", "blue", "purple"),
+    ("red", "yellow", "orange"),
+    ("blue", "yellow", "green"),
+    ("red", "white", "pink"),
+    ("black", "white", "gray"),
+]
 
 PLANETS = records("""Mercury:first:the smallest planet and the closest one to the Sun|Venus:second:the hottest planet
 |Earth:third:our home and the only planet known to have life|Mars:fourth:called the Red Planet
@@ -78,11 +99,13 @@ PLANETS = records("""Mercury:first:the smallest planet and the closest one to th
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 MONTHS = "January February March April May June July August September October November December".split()
 MONTH_DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
-UNITS = records("""seconds:a minute:60|minutes:an hour:60|hours:a day:24|days:a week:7|months:a year:12|days:a year:365|years:a century:100
+UNITS = records(
+    """seconds:a minute:60|minutes:an hour:60|hours:a day:24|days:a week:7|months:a year:12|days:a year:365|years:a century:100
 |years:a decade:10|centimeters:a meter:100|meters:a kilometer:1000|grams:a kilogram:1000|inches:a foot:12|millimeters:a centimeter:10
 |weeks:a year:52|sides:a triangle:three|sides:a square:four|sides:a hexagon:six|letters:the English alphabet:26|continents:the world:seven
 |planets:the solar system:eight|cents:a dollar:100|degrees:a circle:360|degrees:a right angle:90|players:a soccer team:11|wheels:a bicycle:two
-|wheels:a car:four|strings:a violin:four|colors:a rainbow:seven|eggs:a dozen:12|seasons:a year:four""")
+|wheels:a car:four|strings:a violin:four|colors:a rainbow:seven|eggs:a dozen:12|seasons:a year:four"""
+)
 
 MISCELLANEOUS = lines("""Who wrote Romeo and Juliet?#Romeo and Juliet was written by William Shakespeare.
 Who wrote Hamlet?#Hamlet was written by William Shakespeare.
@@ -135,7 +158,8 @@ What does RAM stand for?#RAM stands for random access memory.
 What does DNA stand for?#DNA stands for deoxyribonucleic acid.
 What does WWW stand for?#WWW stands for World Wide Web.""")
 
-DEFINITIONS = lines("""photosynthesis#the process by which plants use sunlight, water and carbon dioxide to make food and oxygen
+DEFINITIONS = lines(
+    """photosynthesis#the process by which plants use sunlight, water and carbon dioxide to make food and oxygen
 gravity#the force that pulls objects toward each other, such as the force that keeps us on the ground
 evaporation#the process in which a liquid turns into a gas
 friction#a force that slows things down when two surfaces rub against each other
@@ -198,9 +222,11 @@ an insect#a small animal with six legs
 a vegetable#a plant or part of a plant that we eat
 climate#the usual weather of a place over many years
 electricity#a form of energy that comes from moving electric charges
-sound#a vibration that travels through air, water or another material""")
+sound#a vibration that travels through air, water or another material"""
+)
 
-WHY = lines("""is the sky blue#The sky is blue because [the air scatters blue light from the Sun more than red light|tiny gas molecules in the air scatter short blue waves of sunlight more than long red waves]. [The scattered blue light reaches our eyes from every direction|So we see blue light coming from all parts of the sky].
+WHY = lines(
+    """is the sky blue#The sky is blue because [the air scatters blue light from the Sun more than red light|tiny gas molecules in the air scatter short blue waves of sunlight more than long red waves]. [The scattered blue light reaches our eyes from every direction|So we see blue light coming from all parts of the sky].
 is the grass green#Grass is green because it contains chlorophyll. Chlorophyll [absorbs red and blue light and reflects green light|helps the plant make food from sunlight and reflects green light].
 do we have seasons#We have seasons because the Earth is tilted. [As the Earth moves around the Sun, each half gets more sunlight during one part of the year and less during another|When our half of the Earth leans toward the Sun it is summer, and when it leans away it is winter].
 do leaves change color in autumn#In autumn trees stop making chlorophyll. [The green color fades, and yellow and red colors can be seen|Without the green color we can see the yellow, orange and red colors in the leaves].
@@ -223,9 +249,13 @@ is honesty important#Honesty is important because it [builds trust between peopl
 do we use computers#We use computers because they can [store and process information very quickly|do many calculations in a short time]. They help us [work, learn and talk with other people|write, study and solve problems].
 do bees visit flowers#Bees visit flowers to collect nectar and pollen. [While they fly from flower to flower they help plants make seeds|In this way they also carry pollen between plants].
 do boats float#Boats float because they push away water. The water pushes back with [a force called buoyancy|an upward force], which holds the boat up.
-is recycling important#Recycling is important because it [saves energy and materials|turns waste into useful things]. It also [keeps land and water clean|reduces the amount of trash].""")
+is recycling important#Recycling is important because it [saves energy and materials|turns waste into useful things]. It also [keeps land and water clean|reduces the amount of trash]."""
+)
 
-ADVICE = [(goal, tips.split(";")) for goal, tips in lines("""focus while studying#study in a quiet place, such as the library;put your phone in another room;take a short break every 25 minutes;make a list of small goals;get enough sleep;start with the hardest task;turn off notifications
+ADVICE = [
+    (goal, tips.split(";"))
+    for goal, tips in lines(
+        """focus while studying#study in a quiet place, such as the library;put your phone in another room;take a short break every 25 minutes;make a list of small goals;get enough sleep;start with the hardest task;turn off notifications
 sleep better#go to bed at the same time every night;avoid screens for an hour before bed;keep your bedroom cool and dark;avoid coffee in the evening;read a book to relax;write down your worries before bed;take a warm bath
 save money#make a budget;cook at home more often;write down what you spend;avoid buying things you do not need;compare prices before you buy;set a savings goal;use public transport
 learn a new language#practice a little every day;listen to songs in that language;learn five new words each day;speak with other learners;watch films with subtitles;read simple stories;keep a small notebook of words
@@ -240,11 +270,16 @@ plan a trip#choose a place you really want to see;set a budget;book a room early
 take care of a dog#walk the dog every day;give it fresh water;feed it twice a day;visit the vet once a year;play with it;brush its fur;train it with small rewards
 get up early#set an alarm across the room;go to bed earlier;open the curtains right away;drink a glass of water;plan something nice for the morning;keep the same schedule on weekends;prepare your clothes in the evening
 exercise more#start with a short walk;find a friend to exercise with;choose a sport that you enjoy;use the stairs;set a small weekly goal;keep your shoes by the door;track your progress
-read more books#keep a book by your bed;read ten pages a day;join a book club;choose topics that you enjoy;leave your phone in another room;visit the library;always carry a book with you""")]
+read more books#keep a book by your bed;read ten pages a day;join a book club;choose topics that you enjoy;leave your phone in another room;visit the library;always carry a book with you"""
+    )
+]
 
 LISTS = [
     (kind, items.split(";"))
-    for kind, items in (record.split("#") for (record,) in records("""fruits#apple;banana;orange;pear;grape;mango;strawberry;cherry|vegetables#carrot;potato;tomato;onion;cabbage;spinach;pepper
+    for kind, items in (
+        record.split("#")
+        for (record,) in records(
+            """fruits#apple;banana;orange;pear;grape;mango;strawberry;cherry|vegetables#carrot;potato;tomato;onion;cabbage;spinach;pepper
 |colors#red;blue;green;yellow;purple;orange;black;white|animals#dog;cat;horse;lion;elephant;rabbit;bear;wolf
 |sports#soccer;tennis;basketball;swimming;running;cycling;baseball|musical instruments#piano;guitar;violin;drum;flute;trumpet
 |planets#Mercury;Venus;Earth;Mars;Jupiter;Saturn;Uranus;Neptune|countries in Europe#France;Germany;Italy;Spain;Poland;Greece;Sweden
@@ -252,11 +287,16 @@ LISTS = [
 |things in a classroom#a desk;a chair;a book;a pencil;a board;a map|jobs#teacher;doctor;farmer;cook;nurse;driver;artist
 |hobbies#reading;painting;cooking;hiking;singing;fishing;gardening|kinds of weather#rain;snow;sun;wind;fog;storm
 |healthy foods#apples;nuts;fish;beans;spinach;yogurt|metals#iron;gold;silver;copper;zinc;lead|oceans#the Pacific;the Atlantic;the Indian;the Arctic
-|insects#ant;bee;butterfly;fly;beetle|birds#eagle;owl;duck;penguin;robin;crow|emotions#joy;sadness;anger;fear;surprise;love"""))
+|insects#ant;bee;butterfly;fly;beetle|birds#eagle;owl;duck;penguin;robin;crow|emotions#joy;sadness;anger;fear;surprise;love"""
+        )
+    )
 ]
 
 # three pools of lines with 5, 7 and 5 syllables
-HAIKU = [(topic, [pool.split(";") for pool in pools]) for topic, *pools in lines("""rain#Soft rain on the roof;Gray clouds drift and fall;Cool drops touch the leaves#The garden drinks in silence;Small rivers run down the street;A child splashes in puddles#The world smells like spring;The earth wakes up green;A fresh day begins
+HAIKU = [
+    (topic, [pool.split(";") for pool in pools])
+    for topic, *pools in lines(
+        """rain#Soft rain on the roof;Gray clouds drift and fall;Cool drops touch the leaves#The garden drinks in silence;Small rivers run down the street;A child splashes in puddles#The world smells like spring;The earth wakes up green;A fresh day begins
 snow#White snow fills the air;Snow falls through the night;The cold wind is still#Every branch wears a white coat;The whole village sleeps in peace;Footprints lead into the woods#The world is silent;Winter holds its breath;Morning shines like glass
 the sea#Waves roll to the shore;Blue water and sky;The sea sings at night#A small boat rocks in the wind;White birds fly above the foam;The moon draws the tide to land#Salt is in the air;The shore waits for dawn;My heart finds its calm
 autumn#Red leaves start to fall;Cold wind shakes the trees;Gold light on the hills#The path is covered in gold;Geese call high above the fields;Farmers bring the harvest home#Summer says goodbye;The year grows quiet;Smoke drifts in the air
@@ -265,18 +305,28 @@ the moon#Bright moon in the sky;Silver light at night;The moon climbs the hill#I
 a cat#The cat starts to yawn;Soft paws on the floor;Green eyes in the dark#It curls up next to the fire;A small mouse hides in the wall;Its tail moves left and then right#Sleep comes easily;The house is all hers;She dreams of a fish
 a computer#A screen glows at night;My keys softly click;The code runs again#A small bug hides in the lines;The fan hums a gentle song;Numbers flow like a river#The program is done;I should go to bed;One more test will pass
 friendship#We walk side by side;Your laugh is so warm;Two friends on a bench#We share our bread and our dreams;You listen when I am sad;The years pass but we remain#My heart is not cold;I am not alone;A hand to hold mine
-the forest#Tall trees in the mist;Deep green all around;A path through the woods#A deer stops and looks at me;The wind whispers in the pines;Mushrooms grow under the oak#I breathe and am still;Peace lives in this place;The birds know the way""")]
+the forest#Tall trees in the mist;Deep green all around;A path through the woods#A deer stops and looks at me;The wind whispers in the pines;Mushrooms grow under the oak#I breathe and am still;Peace lives in this place;The birds know the way"""
+    )
+]
 
 # analogies: concept -> sentence per theme; object -> theme and sentence
-CONCEPTS = [(concept, dict(said.split(":", 1) for said in themes)) for concept, *themes in lines("""mathematics#guide:mathematics guides us to the truth in a world of numbers and logic#grow:mathematics grows from a few simple rules into a rich and beautiful subject#connect:mathematics connects ideas from science, art and daily life#build:mathematics builds each new result on the results that came before#power:mathematics gives power to science and engineering
+CONCEPTS = [
+    (concept, dict(said.split(":", 1) for said in themes))
+    for concept, *themes in lines(
+        """mathematics#guide:mathematics guides us to the truth in a world of numbers and logic#grow:mathematics grows from a few simple rules into a rich and beautiful subject#connect:mathematics connects ideas from science, art and daily life#build:mathematics builds each new result on the results that came before#power:mathematics gives power to science and engineering
 education#guide:education guides students through the difficult choices of life#grow:education helps a young mind grow a little every day#connect:education connects people with the knowledge of the past#build:education builds strong skills step by step#power:education gives people the power to change their lives
 friendship#guide:friendship shows us the right way in hard times#grow:friendship grows slowly with care and patience#connect:friendship connects two people even when they are far apart#build:friendship is built on trust and small acts of kindness#power:friendship gives us the strength to go on
 science#guide:science guides us from questions to answers#grow:science grows as new discoveries are made#connect:science connects what we see with what we can explain#build:science builds theories on careful experiments#power:science gives us the power to solve real problems
 music#guide:music leads our feelings from sadness to joy#grow:music grows from a single note into a whole song#connect:music connects people who speak different languages#build:music builds a melody out of simple sounds#power:music fills us with energy
 the brain#guide:the brain guides every move of the body#grow:the brain grows stronger when it learns#connect:the brain connects memories, senses and thoughts#build:the brain builds a picture of the world from small signals#power:the brain gives power to every action
 a computer program#guide:a program tells the computer what to do next#grow:a program grows as new functions are added#connect:a program connects the user with the machine#build:a program is built from small simple parts#power:a program turns data into useful results
-a book#guide:a book leads the reader through a new world#grow:a book makes our imagination grow#connect:a book connects the writer with readers everywhere#build:a book builds a story word by word#power:a book gives us knowledge and hope""")]
-OBJECTS = [(thing, theme, said.split(";")) for thing, theme, said in lines("""a lighthouse#guide#a lighthouse guides ships safely to the shore;a lighthouse shines through the dark and the fog
+a book#guide:a book leads the reader through a new world#grow:a book makes our imagination grow#connect:a book connects the writer with readers everywhere#build:a book builds a story word by word#power:a book gives us knowledge and hope"""
+    )
+]
+OBJECTS = [
+    (thing, theme, said.split(";"))
+    for thing, theme, said in lines(
+        """a lighthouse#guide#a lighthouse guides ships safely to the shore;a lighthouse shines through the dark and the fog
 a compass#guide#a compass shows travelers the right direction;a compass always points north
 a map#guide#a map shows the way through an unknown land;a map helps travelers find the best road
 a garden#grow#a garden grows from small seeds into bright flowers;a garden needs water, light and care
@@ -287,6 +337,8 @@ a house#build#a house is built brick by brick on a strong base;a house needs a g
 a ladder#build#a ladder takes us up one step at a time;a ladder needs every step to be strong
 an engine#power#an engine turns fuel into motion;an engine gives a car its power
 the sun#power#the sun gives light and energy to every living thing;the sun rises each day without fail
-a river#grow#a river starts as a small stream and grows on its way;a river finds its way around every rock""")]
+a river#grow#a river starts as a small stream and grows on its way;a river finds its way around every rock"""
+    )
+]
 
 NAMES = "Alice Bob Tom Emma Lily Ben Anna Sam Mia Max Sara Jack Lucy Tim Kate Leo Nina Paul Rosa Adam".split()

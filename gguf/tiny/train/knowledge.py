@@ -19,7 +19,7 @@ from facts import (
     UNITS,
     WHY,
 )
-from grammar import ask, capitalize, expand, with_article
+from grammar import ask, with_article
 
 
 def capital(rng):
@@ -61,19 +61,24 @@ def element(rng):
     name, symbol, number, kind = rng.choice(ELEMENTS)
     forms = [
         (
-            "[What is the chemical symbol for {name}?|What is the symbol of {name}?|Which symbol stands for {name}?"
-            "|Give the chemical symbol of {name}.|What is the chemical symbol of {name}?]",
+            (
+                "[What is the chemical symbol for {name}?|What is the symbol of {name}?|Which symbol stands for {name}?"
+                "|Give the chemical symbol of {name}.|What is the chemical symbol of {name}?]"
+            ),
             "[The chemical symbol for {name} is {symbol}.|The symbol of {name} is {symbol}.|{symbol}.]",
         ),
         (
-            "[What is the atomic number of {name}?|How many protons does {name} have?"
-            "|Give the atomic number of {name}.]",
-            "[The atomic number of {name} is {number}."
-            "|{Name} has atomic number {number}, so it has {number} protons.]",
+            (
+                "[What is the atomic number of {name}?|How many protons does {name} have?"
+                "|Give the atomic number of {name}.]"
+            ),
+            "[The atomic number of {name} is {number}.|{Name} has atomic number {number}, so it has {number} protons.]",
         ),
         (
-            "[Which element has the symbol {symbol}?|What element is {symbol}?"
-            "|What does the symbol {symbol} stand for?|The symbol {symbol} stands for which element?]",
+            (
+                "[Which element has the symbol {symbol}?|What element is {symbol}?"
+                "|What does the symbol {symbol} stand for?|The symbol {symbol} stands for which element?]"
+            ),
             "[{symbol} is the symbol for {name}.|{symbol} stands for {name}.|{Name}.]",
         ),
         (
@@ -148,7 +153,11 @@ def animal(rng):
         ),
         (
             "[How many legs does {it} have?|Tell me how many legs {it} has.]",
-            "[{It} has no legs.|{It} does not have any legs.]" if legs == "0" else "[{It} has {legs} legs.|{legs} legs.]",
+            (
+                "[{It} has no legs.|{It} does not have any legs.]"
+                if legs == "0"
+                else "[{It} has {legs} legs.|{legs} legs.]"
+            ),
         ),
         ("[What sound does {it} make?|What does {it} say?|What noise does {it} make?]", "{It} {sound}."),
         (

@@ -18,11 +18,11 @@ from bpe import END_OF_TEXT, Tokenizer
 NEW_TOKENS = 48
 TRACED = ("qa-capital", "chat")  # prompts with hidden norms and attention rows
 NOTE = (
-    "float32 from the saved F16 weights. positions are 0-based; logits at position p predict token p+1. prompt_logprob_sum"
-    " is the sum of log p(ids[i] | ids[:i]) for i >= 1. greedy stops after <|endoftext|> (kept as the last id) or 48"
-    " tokens; margins are top-1 minus top-2 logit at each greedy step. Hidden norms are L2 norms of the residual stream"
-    " after each layer, before the final LayerNorm. Attention rows are after softmax, one row per head, over positions"
-    " 0..last."
+    "float32 from the saved F16 weights. positions are 0-based; logits at position p predict token p+1."
+    " prompt_logprob_sum is the sum of log p(ids[i] | ids[:i]) for i >= 1. greedy stops after <|endoftext|> (kept as"
+    " the last id) or 48 tokens; margins are top-1 minus top-2 logit at each greedy step. Hidden norms are L2 norms of"
+    " the residual stream after each layer, before the final LayerNorm. Attention rows are after softmax, one row per"
+    " head, over positions 0..last."
 )
 
 

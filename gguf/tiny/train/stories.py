@@ -14,26 +14,49 @@ STORY_COLORS = "red blue green yellow golden white".split()
 OPEN = "[Once upon a time|One day|One sunny morning|A long time ago|Last summer|On a rainy day], "
 
 PLOTS = [
-    OPEN + "there was a {trait} {kid} named {hero}. {He} [loved|liked] to play in the {place}. One day, {he} found a {color} {thing} [under a tree|near the path|in the grass]. "
-    "{hero} [wanted to keep it|was very happy], but then {he} saw a {pet} that looked sad. \"Is this your {thing}?\" {hero} asked. The {pet} [nodded|smiled]. {hero} gave the {thing} back, and they became [good|best] friends.",
-    OPEN + "{hero} went to the {place} with {his} {pet}. They played with a {color} {thing} [all day|all morning]. Suddenly it started to rain. {hero} and the {pet} [ran under a big tree|ran home as fast as they could]. "
-    "When the rain stopped, they saw a [beautiful|big] rainbow in the sky. {hero} [smiled|laughed] and said, \"[This was the best day ever|What a lovely day]!\"",
-    OPEN + "a {trait} {pet} lived near the {place}. The {pet} wanted to [learn to swim|fly like a bird|see the world|find a friend], but it was afraid. {helper} named {hero} said, \"[Do not be afraid|You can do it]. I will help you.\" "
-    "They tried again and again. At last the {pet} [did it|was not afraid anymore], and everyone was [proud|happy].",
-    OPEN + "{hero} lost {his} {thing}. {He} looked in the {place} and in the house, but {he} could not find it. {hero} felt sad. Then {his} {pet} came with the {thing} in its mouth. "
-    "{hero} [hugged|thanked] the {pet} and gave it [a treat|some food]. They [laughed and played|were happy] until it was time for bed.",
-    OPEN + "a {trait} {kid} named {hero} planted a seed in the {place}. {He} gave it water every day and waited. For a long time nothing happened, and {hero} wanted to stop. {His} [mother|father|grandmother] said, \"[Be patient|Good things take time].\" "
-    "One morning a {color} flower was there. {hero} learned that [patience is important|good things need time].",
-    OPEN + "{hero} and {other} wanted to play with the same {thing}. \"It is mine!\" said {hero}. \"No, it is mine!\" said {other}. They [pulled and pulled|were angry], and the {thing} broke. Both children were sad. "
-    "Then they [fixed it together|said sorry and made a new one]. They learned that it is [better|more fun] to share.",
-    OPEN + "a {trait} {pet} got lost in the {place}. It was dark and the {pet} was scared. {hero} heard a small cry and went outside with a light. \"[Do not worry|You are safe now],\" {he} said. "
-    "{hero} took the {pet} home and gave it warm milk. In the morning they found its family, and everyone was [happy|thankful].",
-    OPEN + "{hero} made a big cake for {other}'s birthday. {He} used eggs, flour and sugar. But when {he} was not looking, the {pet} ate a piece of it! {hero} was [upset|surprised] at first. Then {other} came in and laughed. "
-    "\"It is [still the best cake|a very good cake],\" said {other}. They all ate the rest of the cake together.",
-    OPEN + "there was an old lighthouse near the sea. A {trait} {kid} named {hero} lived there with {his} [father|grandfather]. One stormy night the light went out. {hero} [climbed up the stairs|ran to the top] and lit the lamp again. "
-    "A ship saw the light and came home safely. The people of the village called {hero} a hero.",
-    OPEN + "a small robot named {hero} worked in a [school|library|hospital]. {hero} helped people every day, but nobody said thank you. The robot felt lonely. Then a {trait} {kid} named {other} gave {hero} a {color} {thing}. "
-    "\"You are my friend,\" said {other}. From that day on, {hero} [was never lonely again|smiled every day].",
+    OPEN
+    + "there was a {trait} {kid} named {hero}. {He} [loved|liked] to play in the {place}. One day, {he} found a {color}"
+    " {thing} [under a tree|near the path|in the grass]. {hero} [wanted to keep it|was very happy], but then {he} saw"
+    ' a {pet} that looked sad. "Is this your {thing}?" {hero} asked. The {pet} [nodded|smiled]. {hero} gave the'
+    " {thing} back, and they became [good|best] friends.",
+    OPEN
+    + "{hero} went to the {place} with {his} {pet}. They played with a {color} {thing} [all day|all morning]. Suddenly"
+    " it started to rain. {hero} and the {pet} [ran under a big tree|ran home as fast as they could]. When the rain"
+    ' stopped, they saw a [beautiful|big] rainbow in the sky. {hero} [smiled|laughed] and said, "[This was the best'
+    ' day ever|What a lovely day]!"',
+    OPEN
+    + "a {trait} {pet} lived near the {place}. The {pet} wanted to [learn to swim|fly like a bird|see the world|find a"
+    ' friend], but it was afraid. {helper} named {hero} said, "[Do not be afraid|You can do it]. I will help you."'
+    " They tried again and again. At last the {pet} [did it|was not afraid anymore], and everyone was [proud|happy].",
+    OPEN
+    + "{hero} lost {his} {thing}. {He} looked in the {place} and in the house, but {he} could not find it. {hero} felt"
+    " sad. Then {his} {pet} came with the {thing} in its mouth. {hero} [hugged|thanked] the {pet} and gave it [a"
+    " treat|some food]. They [laughed and played|were happy] until it was time for bed.",
+    OPEN
+    + "a {trait} {kid} named {hero} planted a seed in the {place}. {He} gave it water every day and waited. For a long"
+    ' time nothing happened, and {hero} wanted to stop. {His} [mother|father|grandmother] said, "[Be patient|Good'
+    ' things take time]." One morning a {color} flower was there. {hero} learned that [patience is important|good'
+    " things need time].",
+    OPEN
+    + '{hero} and {other} wanted to play with the same {thing}. "It is mine!" said {hero}. "No, it is mine!" said'
+    " {other}. They [pulled and pulled|were angry], and the {thing} broke. Both children were sad. Then they [fixed"
+    " it together|said sorry and made a new one]. They learned that it is [better|more fun] to share.",
+    OPEN
+    + "a {trait} {pet} got lost in the {place}. It was dark and the {pet} was scared. {hero} heard a small cry and went"
+    ' outside with a light. "[Do not worry|You are safe now]," {he} said. {hero} took the {pet} home and gave it warm'
+    " milk. In the morning they found its family, and everyone was [happy|thankful].",
+    OPEN
+    + "{hero} made a big cake for {other}'s birthday. {He} used eggs, flour and sugar. But when {he} was not looking,"
+    ' the {pet} ate a piece of it! {hero} was [upset|surprised] at first. Then {other} came in and laughed. "It is'
+    ' [still the best cake|a very good cake]," said {other}. They all ate the rest of the cake together.',
+    OPEN
+    + "there was an old lighthouse near the sea. A {trait} {kid} named {hero} lived there with {his}"
+    " [father|grandfather]. One stormy night the light went out. {hero} [climbed up the stairs|ran to the top] and"
+    " lit the lamp again. A ship saw the light and came home safely. The people of the village called {hero} a hero.",
+    OPEN
+    + "a small robot named {hero} worked in a [school|library|hospital]. {hero} helped people every day, but nobody"
+    ' said thank you. The robot felt lonely. Then a {trait} {kid} named {other} gave {hero} a {color} {thing}. "You'
+    ' are my friend," said {other}. From that day on, {hero} [was never lonely again|smiled every day].',
 ]
 
 
@@ -67,12 +90,14 @@ def story_task(rng):
         subject=subject,
     )
     if rng.random() < 0.25:
-        question = rng.choice([
-            "Tell me a story.",
-            "Write a short story.",
-            "Write a short story for children.",
-            "Please tell me a bedtime story.",
-        ])
+        question = rng.choice(
+            [
+                "Tell me a story.",
+                "Write a short story.",
+                "Write a short story for children.",
+                "Please tell me a bedtime story.",
+            ]
+        )
     return question, text
 
 

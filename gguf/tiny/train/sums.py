@@ -105,11 +105,18 @@ def compare(rng):
         return question, answer
     if kind == 1:
         parity = "even" if a % 2 == 0 else "odd"
-        return ask(rng, "[Is {a} even or odd?|Is {a} an even or an odd number?]", "{a} is an {parity} number.", a=a, parity=parity)
+        return ask(
+            rng,
+            "[Is {a} even or odd?|Is {a} an even or an odd number?]",
+            "{a} is an {parity} number.",
+            a=a,
+            parity=parity,
+        )
     step, start = rng.randint(1, 5), rng.randint(1, 20)
     return ask(
         rng,
-        "[What is the next number in the sequence {known}?|What comes next: {known}, ...?|Continue the sequence: {known}.]",
+        "[What is the next number in the sequence {known}?|What comes next: {known}, ...?|Continue the sequence:"
+        " {known}.]",
         "[The next number is {next}. Each number is {step} more than the one before.|The next number is {next}.]",
         known=", ".join(str(start + step * i) for i in range(4)),
         next=start + step * 4,

@@ -137,7 +137,10 @@ def main():
     compact = json.loads((args.data / "compact.json").read_text())
     trainer = Trainer(TinyPhi(len(compact)), args)
     inner = sum(parameter.numel() for parameter in trainer.inner)
-    print(f"vocab {len(compact)}  train tokens {len(train)}  valid tokens {len(valid)}  inner parameters {inner}", flush=True)
+    print(
+        f"vocab {len(compact)}  train tokens {len(train)}  valid tokens {len(valid)}  inner parameters {inner}",
+        flush=True,
+    )
 
     rng = np.random.default_rng(args.seed)
     source = batches(train, compact.index(END_OF_TEXT), args.length, args.batch, rng)
