@@ -4,11 +4,12 @@
 #include <thread>
 
 #include "addon/errors.h"
+#include "core/exit_guard.h"
 
 namespace phi2 {
 namespace {
 
-class Runner {
+class Runner : private StopsAtExit {
  public:
   // Owned by its thread-safe function: deleted in the finalizer, whichever way the function ends.
   static Napi::Promise Start(Napi::Env env, const char* name, PromiseTask task) {
@@ -19,6 +20,7 @@ class Runner {
     // Hooks run last in, first out: this one joins the thread before the thread-safe function's own hook frees it.
     napi_add_env_cleanup_hook(env, OnEnvironmentEnd, runner);
     runner->thread_ = std::thread([runner] { runner->Work(); });
+    runner->GuardExit();
     return promise;
   }
 
@@ -38,13 +40,24 @@ class Runner {
     channel_.NonBlockingCall();
   }
 
+  ~Runner() override = default;
+
+  // Work that cannot be cancelled is left to run: it must not hold up the end of the process for minutes.
+  void StopForExit() override {
+    if (!task_.cancel) return;
+    task_.cancel();
+    thread_.join();
+  }
+
   static void OnEnvironmentEnd(void* data) {
     auto* self = static_cast<Runner*>(data);
+    self->ForgetExit();
     if (self->task_.cancel) self->task_.cancel();
     self->thread_.join();
   }
 
   void Settle(Napi::Env env) {
+    ForgetExit();
     thread_.join();
     napi_remove_env_cleanup_hook(env_, OnEnvironmentEnd, this);
     Napi::HandleScope scope(env);

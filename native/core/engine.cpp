@@ -41,9 +41,13 @@ Engine::Engine(std::shared_ptr<Model> model, const EngineOptions& options, Event
   batch_ = llama_batch_init(static_cast<int32_t>(n_batch_), 0, 1);
   index_ = std::make_unique<PrefixIndex>(static_cast<int32_t>(n_seq_max_), n_ctx_);
   thread_ = std::thread([this] { Run(); });
+  GuardExit();
 }
 
-Engine::~Engine() { Close(); }
+Engine::~Engine() {
+  ForgetExit();
+  Close();
+}
 
 void Engine::CreateContext(const EngineOptions& options) {
   llama_context_params params = llama_context_default_params();
@@ -155,6 +159,11 @@ void Engine::Close() {
   threadpool_.reset();
 }
 
+void Engine::StopForExit() {
+  exiting_ = true;
+  Close();
+}
+
 EngineStats Engine::stats() const {
   return {n_active_, n_queued_, n_cached_sequences_, n_cached_tokens_, n_steps_, n_decoded_};
 }
@@ -172,6 +181,7 @@ void Engine::Run() {
     }
     Settle();
   }
+  if (exiting_) return;
   for (auto& sequence : queued_) active_.push_back(std::move(sequence));
   queued_.clear();
   for (auto& sequence : active_) sequence->End(EndReason::kAbort);

@@ -107,6 +107,8 @@ export class LineReader {
     }
     this.#readline.on('line', (text) => this.#push({ type: 'line', text }))
     this.#readline.on('SIGINT', () => this.#onSigint())
+    // Back from Ctrl-Z: readline has paused itself, and the shell's lines stand below the prompt.
+    this.#readline.on('SIGCONT', () => this.#readline.prompt(true))
     this.#readline.on('close', () => {
       this.#closed = true
       this.#push({ type: 'end' })

@@ -120,6 +120,26 @@ test('phi2 alone opens a chat, Ctrl-D leaves it', options, () =>
   }),
 )
 
+test('Ctrl-Z gives the terminal to the shell, and fg brings the chat back with the line being typed', options, () =>
+  withTerminal(async (terminal) => {
+    terminal.type('phi2 chat --model tiny --temperature 0\r')
+    await terminal.sees('Alice: ')
+    terminal.type('What is the capital')
+    await terminal.sees('What is the capital')
+    terminal.type('\x1a')
+    await terminal.sees('shell> ')
+    terminal.type('echo $((20+4))\r')
+    await terminal.sees('\n24\n')
+    terminal.type('fg\r')
+    await terminal.sees('Alice: What is the capital')
+    terminal.type(' of France?\r')
+    await terminal.sees('Bob: The capital of France is Paris.\n')
+    await terminal.sees('Alice: ')
+    terminal.type(CTRL_D)
+    await leftWith(0, terminal)
+  }),
+)
+
 test('Ctrl-C ends a question with 130 after what was said', options, () =>
   withTerminal(async (terminal) => {
     terminal.type(`phi2 ask '${QUESTION}' --profile none --max-tokens 1900\r`)

@@ -40,7 +40,7 @@ export async function openTerminal(driver: Driver): Promise<Terminal> {
   const folder = mkdtempSync(join(tmpdir(), 'phi2-pty-'))
   const rc = join(folder, 'rc')
   const program = command.map((word) => `'${word}'`).join(' ')
-  writeFileSync(rc, `PS1='shell> '\ncd '${packageRoot()}'\nphi2() { ${program} "$@"; }\n`)
+  writeFileSync(rc, `PS1='shell> '\ncd '${packageRoot()}'\nalias phi2="${program}"\n`)
   const env = environment({ ENV: rc, TERM: 'xterm', SHELL: '/bin/sh' })
   const terminal = driver === 'tmux' ? openTmux(folder, env) : openChild(driver, env)
   const { close } = terminal

@@ -1,0 +1,53 @@
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { packageRoot } from '../../src/package-root.js'
+
+export interface ChildResult {
+  code: number | null
+  signal: NodeJS.Signals | null
+  stdout: string
+  stderr: string
+}
+
+// A slow start is not a hang: the second deadline only runs once the child has said that it is ready.
+const startDeadline = 120_000
+const runDeadline = 60_000
+
+/**
+ * Runs a program in a process of its own. `Phi2` and `ready()` are in scope; `ready()` tells that the interesting part
+ * begins. Rejects if the child hangs.
+ */
+export function runChild(body: string, nodeArguments: readonly string[] = []): Promise<ChildResult> {
+  const source = `
+    import { Phi2 } from ${JSON.stringify(pathToFileURL(join(packageRoot(), 'src', 'phi2.ts')).href)}
+    const ready = () => process.stdout.write('READY\\n')
+    ${body}`
+  const child = spawn(process.execPath, [...nodeArguments, '--import', 'tsx', '--input-type=module', '--eval', source], {
+    cwd: packageRoot(),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  return new Promise((resolve, reject) => {
+    const output = { stdout: '', stderr: '' }
+    const hang = (what: string) => () => {
+      child.kill('SIGKILL')
+      reject(new Error(`the child ${what}; stdout: ${output.stdout} stderr: ${output.stderr}`))
+    }
+    let deadline = setTimeout(hang('did not start'), startDeadline)
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      const wasReady = output.stdout.includes('READY')
+      output.stdout += text
+      if (wasReady || !output.stdout.includes('READY')) return
+      clearTimeout(deadline)
+      deadline = setTimeout(hang('hangs'), runDeadline)
+    })
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      output.stderr += text
+    })
+    child.on('error', reject)
+    child.on('close', (code, signal) => {
+      clearTimeout(deadline)
+      resolve({ code, signal, ...output })
+    })
+  })
+}
