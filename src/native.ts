@@ -14,6 +14,8 @@ export interface NativeAddon {
   loadModel(options: NativeLoadOptions): NativeLoad
   /** Off the main thread. Rejects with `PHI2_QUANTIZE_FAILED` or `PHI2_INVALID_GGUF`. */
   quantize(options: NativeQuantizeOptions): Promise<void>
+  /** To be called when the process is about to end: stops every thread, without a further event. */
+  stopForExit(): void
   readonly StopMatcher: new (rules: readonly StopRule[], atLineStart: boolean) => NativeStopMatcher
   readonly Utf8Assembler: new () => NativeUtf8Assembler
 }
@@ -204,6 +206,7 @@ function load(): NativeAddon {
   const open = (path: string): NativeAddon => {
     const addon = require(path) as NativeAddon
     addon.initBackend(dirname(path))
+    process.once('exit', () => addon.stopForExit())
     return addon
   }
 

@@ -57,6 +57,12 @@ Napi::Value QuantizeFile(const Napi::CallbackInfo& info) {
   return RunTask(info.Env(), "phi2 quantize", std::move(task));
 }
 
+void StopForExit(const Napi::CallbackInfo& info) {
+  std::set<StopsAtExit*> to_stop;
+  to_stop.swap(info.Env().GetInstanceData<AddonData>()->to_stop);
+  for (StopsAtExit* member : to_stop) member->StopForExit();
+}
+
 Napi::Object Versions(Napi::Env env) {
   Napi::Object versions = Napi::Object::New(env);
   versions.Set("llama", llama_version());
@@ -74,6 +80,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("backendInfo", Napi::Function::New<BackendInfo>(env, "backendInfo"));
   exports.Set("loadModel", Napi::Function::New<LoadModel>(env, "loadModel"));
   exports.Set("quantize", Napi::Function::New<QuantizeFile>(env, "quantize"));
+  exports.Set("stopForExit", Napi::Function::New<StopForExit>(env, "stopForExit"));
   exports.Set("StopMatcher", DefineStopMatcher(env));
   exports.Set("Utf8Assembler", DefineUtf8Assembler(env));
   return exports;

@@ -67,11 +67,12 @@ EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Engine
   parts_ = *info[0].As<Napi::External<EngineParts>>().Data();
   napi_add_env_cleanup_hook(env_, OnEnvironmentEnd, this);
   hooked_ = true;
+  info.Env().GetInstanceData<AddonData>()->to_stop.insert(this);
 }
 
 // The collector only gets here with no request in flight (pending ones hold the wrapper), so joining is quick.
 EngineWrap::~EngineWrap() {
-  RemoveHook();
+  Forget();
   if (!parts_.engine) return;
   parts_.engine->Close();
   if (!closing_) parts_.channel->Close(env_);
@@ -84,9 +85,16 @@ void EngineWrap::OnEnvironmentEnd(void* data) {
   self->parts_.engine->Close();
 }
 
-void EngineWrap::RemoveHook() {
-  if (hooked_) napi_remove_env_cleanup_hook(env_, OnEnvironmentEnd, this);
+void EngineWrap::StopForExit() {
+  closing_ = true;
+  parts_.engine->CloseSilently();
+}
+
+void EngineWrap::Forget() {
+  if (!hooked_) return;
   hooked_ = false;
+  napi_remove_env_cleanup_hook(env_, OnEnvironmentEnd, this);
+  Napi::Env(env_).GetInstanceData<AddonData>()->to_stop.erase(this);
 }
 
 Engine& EngineWrap::OpenEngine(Napi::Env env) {

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "addon/addon_data.h"
 #include "addon/event_channel.h"
 #include "core/engine.h"
 
@@ -19,7 +20,7 @@ struct EngineParts {
 ///
 /// Ends by close(), by the collector, or by the environment's cleanup hook, whichever comes first; each of them joins
 /// the engine thread before the channel's thread-safe function goes.
-class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
+class EngineWrap : public Napi::ObjectWrap<EngineWrap>, private StopsAtExit {
  public:
   static Napi::Function Define(Napi::Env env);
   /// Only the loader makes instances.
@@ -43,7 +44,8 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
 
   static void OnEnvironmentEnd(void* data);
   Engine& OpenEngine(Napi::Env env);
-  void RemoveHook();
+  void StopForExit() override;
+  void Forget();
 
   napi_env env_;
   EngineParts parts_;

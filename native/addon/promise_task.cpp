@@ -3,13 +3,13 @@
 #include <memory>
 #include <thread>
 
+#include "addon/addon_data.h"
 #include "addon/errors.h"
-#include "core/exit_guard.h"
 
 namespace phi2 {
 namespace {
 
-class Runner : private StopsAtExit {
+class Runner final : private StopsAtExit {
  public:
   // Owned by its thread-safe function: deleted in the finalizer, whichever way the function ends.
   static Napi::Promise Start(Napi::Env env, const char* name, PromiseTask task) {
@@ -20,7 +20,7 @@ class Runner : private StopsAtExit {
     // Hooks run last in, first out: this one joins the thread before the thread-safe function's own hook frees it.
     napi_add_env_cleanup_hook(env, OnEnvironmentEnd, runner);
     runner->thread_ = std::thread([runner] { runner->Work(); });
-    runner->GuardExit();
+    env.GetInstanceData<AddonData>()->to_stop.insert(runner);
     return promise;
   }
 
@@ -40,46 +40,51 @@ class Runner : private StopsAtExit {
     channel_.NonBlockingCall();
   }
 
-  ~Runner() override = default;
-
   // Work that cannot be cancelled is left to run: it must not hold up the end of the process for minutes.
   void StopForExit() override {
     if (!task_.cancel) return;
     task_.cancel();
-    thread_.join();
+    Join();
   }
 
   static void OnEnvironmentEnd(void* data) {
     auto* self = static_cast<Runner*>(data);
-    self->ForgetExit();
     if (self->task_.cancel) self->task_.cancel();
-    self->thread_.join();
+    self->Join();
+  }
+
+  void Join() {
+    if (thread_.joinable()) thread_.join();
   }
 
   void Settle(Napi::Env env) {
-    ForgetExit();
-    thread_.join();
+    Join();
     napi_remove_env_cleanup_hook(env_, OnEnvironmentEnd, this);
-    Napi::HandleScope scope(env);
     try {
-      if (failure_) {
-        deferred_.Reject(ToJs(env, failure_).Value());
-      } else {
-        deferred_.Resolve(task_.result(env));
-      }
-    } catch (const Napi::Error& error) {
-      // Building the value failed; in an environment that is being terminated even the rejection can.
-      try {
-        deferred_.Reject(error.Value());
-      } catch (const Napi::Error&) {
-      }
-    }
-    try {
-      if (task_.settled) task_.settled(env, failure_ != nullptr);
+      Napi::HandleScope scope(env);
+      env.GetInstanceData<AddonData>()->to_stop.erase(this);
+      Report(env);
     } catch (const Napi::Error&) {
-      // likewise
+      // Only in an environment that is being terminated: there nobody can be told any more.
     }
     channel_.Release();
+  }
+
+  void Report(Napi::Env env) {
+    bool failed = failure_ != nullptr;
+    Napi::Value value;
+    try {
+      value = failed ? ToJs(env, failure_).Value() : task_.result(env);
+    } catch (const Napi::Error& error) {
+      failed = true;
+      value = error.Value();
+    }
+    if (failed) {
+      deferred_.Reject(value);
+    } else {
+      deferred_.Resolve(value);
+    }
+    if (task_.settled) task_.settled(env, failed);
   }
 
   Napi::Env env_;

@@ -41,13 +41,9 @@ Engine::Engine(std::shared_ptr<Model> model, const EngineOptions& options, Event
   batch_ = llama_batch_init(static_cast<int32_t>(n_batch_), 0, 1);
   index_ = std::make_unique<PrefixIndex>(static_cast<int32_t>(n_seq_max_), n_ctx_);
   thread_ = std::thread([this] { Run(); });
-  GuardExit();
 }
 
-Engine::~Engine() {
-  ForgetExit();
-  Close();
-}
+Engine::~Engine() { Close(); }
 
 void Engine::CreateContext(const EngineOptions& options) {
   llama_context_params params = llama_context_default_params();
@@ -159,8 +155,8 @@ void Engine::Close() {
   threadpool_.reset();
 }
 
-void Engine::StopForExit() {
-  exiting_ = true;
+void Engine::CloseSilently() {
+  silent_ = true;
   Close();
 }
 
@@ -181,7 +177,7 @@ void Engine::Run() {
     }
     Settle();
   }
-  if (exiting_) return;
+  if (silent_) return;
   for (auto& sequence : queued_) active_.push_back(std::move(sequence));
   queued_.clear();
   for (auto& sequence : active_) sequence->End(EndReason::kAbort);

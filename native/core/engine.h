@@ -12,7 +12,6 @@
 #include <thread>
 #include <vector>
 
-#include "core/exit_guard.h"
 #include "core/model.h"
 #include "core/prefix_index.h"
 #include "core/sequence.h"
@@ -52,12 +51,12 @@ struct EngineStats {
 ///
 /// Owns the context and shares the model. Close() (also the destructor) ends what runs with EndReason::kAbort, joins
 /// the thread and frees the context; every other method may be called from any thread, also after Close().
-class Engine : private StopsAtExit {
+class Engine {
  public:
   /// Creates the context: takes a while, for worker threads. Throws PHI2_CONTEXT_FAILED with the engine's own reason.
   /// `sink` must outlive the engine.
   Engine(std::shared_ptr<Model> model, const EngineOptions& options, EventSink* sink);
-  ~Engine() override;
+  ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
@@ -71,6 +70,9 @@ class Engine : private StopsAtExit {
   void Resume(uint32_t id);
 
   void Close();
+
+  /// Close() for a process that is about to end: the sink hears nothing more.
+  void CloseSilently();
 
   EngineStats stats() const;
   const Model& model() const { return *model_; }
@@ -99,8 +101,6 @@ class Engine : private StopsAtExit {
 
   void CreateContext(const EngineOptions& options);
   void Post(Command::Kind kind, uint32_t id);
-
-  void StopForExit() override;
 
   // --- engine thread ---
   void Run();
@@ -152,7 +152,7 @@ class Engine : private StopsAtExit {
   // read by ShouldAbortStep inside llama_decode, on a compute thread
   std::vector<std::shared_ptr<std::atomic<bool>>> step_flags_;
   std::atomic<bool> stop_now_{false};
-  std::atomic<bool> exiting_{false};  // nobody hears of anything any more
+  std::atomic<bool> silent_{false};  // the sink hears nothing more
 
   std::atomic<uint32_t> n_active_{0};
   std::atomic<uint32_t> n_queued_{0};

@@ -8,7 +8,7 @@ const long = `{ profile: 'none', maxTokens: 1900, logitBias: { 50256: -Infinity 
 function worker(body: string): string {
   return `
     import { Worker } from 'node:worker_threads'
-    const start = () => new Worker('./test/helpers/worker.mjs', { workerData: ${JSON.stringify(body)} })
+    const start = () => new Worker('./test/helpers/worker.mjs', { workerData: ${JSON.stringify(body)}, execArgv: [] })
     const message = (w) => new Promise((resolve, reject) => w.once('message', resolve).once('error', reject))`
 }
 
@@ -33,7 +33,7 @@ test('a worker thread answers while the main thread does', async () => {
 
 test('two workers end and the main thread goes on', async () => {
   const stdout = await cleanly(`
-    ${worker(`await using phi2 = await Phi2.load({ model: 'tiny' }); parentPort.postMessage((await phi2.ask('What is 2 + 2?')).text)`)}
+    ${worker(`const phi2 = await Phi2.load({ model: 'tiny' }); parentPort.postMessage((await phi2.ask('What is 2 + 2?')).text); await phi2.close()`)}
     ready()
     const phi2 = await Phi2.load({ model: 'tiny' })
     const workers = [start(), start()]

@@ -12,7 +12,7 @@ const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md']
 const readme = read('README.md')
 
 describe('the snippets of README', () => {
-  const blocks = [...readme.matchAll(/^(<!-- (.*) -->\n)?```ts\n(.*?)^```$/gms)]
+  const blocks = [...readme.matchAll(/^(<!-- (\S+) -->\n)?```ts\n(.*?)^```$/gms)]
   const examples = readdirSync(join(packageRoot(), 'examples')).filter((name) => name.endsWith('.ts'))
 
   it('name the example that they show', () => {
@@ -99,9 +99,10 @@ describe('the documents', () => {
 
 /** The commands of this package in lines of shell and in code spans, each with the long flags that it is given. */
 function flagsIn(document: string): { command: string; flag: string }[] {
-  const shell = [...document.matchAll(/^```sh\n(.*?)^```$/gms)].flatMap(([, block]) => block!.split('\n'))
-  const spans = [...document.replace(/^```.*?^```$/gms, '').matchAll(/`([^`]+)`/g)].map(([, span]) => span!)
+  const shell = [...document.matchAll(/^ *```sh\n(.*?)^ *```$/gms)].flatMap(([, block]) => block!.split('\n'))
+  const spans = [...document.replace(/^ *```.*?^ *```$/gms, '').matchAll(/`([^`]+)`/g)].map(([, span]) => span!)
   return [...shell, ...spans].flatMap((line) => {
+    if (/^--[a-z-]+$/.test(line)) return [{ command: 'any', flag: line }]
     const [, command, rest] =
       /(npm run build|npm start|(?<=^|\| )phi2 [a-z]+|(?<=^|\| )phi2)\b(.*)$/.exec(line.replace(/ # .*$/, '')) ?? []
     if (command === undefined || rest === undefined) return []
@@ -111,6 +112,12 @@ function flagsIn(document: string): { command: string; flag: string }[] {
 }
 
 function flagsOf(command: string): Set<string> {
+  if (command === 'any') {
+    const own = ['npm run build', ...program.commands.map(({ name }) => `phi2 ${name}`)].flatMap((name) => [
+      ...flagsOf(name),
+    ])
+    return new Set([...own, ...(read('package.json').match(/--[a-z-]+/g) ?? [])])
+  }
   if (command === 'npm run build') {
     return new Set([...read('scripts/build.ts').matchAll(/args\.includes\('(--[a-z]+)'\)/g)].map(([, flag]) => flag!))
   }
