@@ -1,5 +1,5 @@
 // A Hugging Face checkpoint to GGUF, and to four bits. Run: npx tsx examples/convert.ts FOLDER NAME
-import { convert, quantize } from '../gguf/index.js'
+import { convert, quantize } from 'phi2/gguf'
 
 const [from, name = 'phi-2'] = process.argv.slice(2)
 if (from === undefined) throw new Error('Usage: npx tsx examples/convert.ts FOLDER NAME')

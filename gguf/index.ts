@@ -16,5 +16,4 @@ export {
 export { QUANTIZE_TYPES, type QuantizeOptions, type QuantizeResult, type QuantizeType, quantize } from './quantize.js'
 export { readHeader } from './read.js'
 export { type SynthOptions, type SynthResult, synth } from './synth.js'
-export { EMBEDDED_MODEL } from './tiny/path.js'
 export { type GgufTensor, type WriteGgufOptions, writeGguf } from './write.js'

@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises'
+import { tinyModelPath } from '../src/models/resolve.js'
 import { withTemporaryFile } from './atomic-file.js'
 import { checkChoice, checkInteger, checkText } from './checks.js'
 import { type GgmlTypeName, type GgufMetadata, invalidGguf, tensorByteLength } from './format.js'
@@ -7,7 +8,6 @@ import { QUANTIZE_TYPES, type QuantizeType, quantize } from './quantize.js'
 import { makePool, randomSource, type WeightPool } from './random-weights.js'
 import { readHeader } from './read.js'
 import { type PlannedTensor, planTensors } from './tensor-map.js'
-import { EMBEDDED_MODEL } from './tiny/path.js'
 import { readTokenizerFiles } from './tokenizer-files.js'
 import { type GgufTensor, writeGguf } from './write.js'
 
@@ -81,7 +81,7 @@ async function writeRandomModel(options: SynthOptions, path: string, type: Direc
   const { signal, onProgress, seed = 1 } = options
   const sizes = checkSizes(options)
   checkInteger('seed', seed, 0, 2 ** 32 - 1)
-  const vocabulary = await readVocabulary(options.vocabulary ?? EMBEDDED_MODEL)
+  const vocabulary = await readVocabulary(options.vocabulary ?? tinyModelPath())
   const config = { ...sizes, ...FIXED, vocabularySize: vocabularySize(vocabulary) }
   const planned = planTensors(config)
   const parameters = planned.reduce((sum, { shape }) => sum + shape.reduce((product, length) => product * length, 1), 0)

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { packageRoot } from '../src/package-root.js'
+import { engineSources } from './engine.js'
 import { findToolchain, installHint } from './toolchain.js'
 
 const { missing, compilers } = findToolchain()
@@ -12,7 +13,15 @@ if (missing.length > 0) {
 const folder = join(packageRoot(), 'build', 'core-tests')
 const env = compilers ? { ...process.env, CC: compilers.cc, CXX: compilers.cxx } : process.env
 for (const [command, ...args] of [
-  ['cmake', '-S', join(packageRoot(), 'native', 'test'), '-B', folder, '-DCMAKE_BUILD_TYPE=RelWithDebInfo'],
+  [
+    'cmake',
+    '-S',
+    join(packageRoot(), 'native', 'test'),
+    '-B',
+    folder,
+    '-DCMAKE_BUILD_TYPE=RelWithDebInfo',
+    `-DLLAMA_CPP_DIR=${engineSources()}`,
+  ],
   ['cmake', '--build', folder, '--parallel', '2'],
   ['ctest', '--test-dir', folder, '--output-on-failure'],
 ]) {

@@ -17,6 +17,8 @@ export interface ChatContext {
 
 const defaultTemperature = 0.7
 const maxLabelLength = 40
+// Of the room for a prompt, what is filled again after turns had to be dropped.
+const keptShare = 0.75
 
 /**
  * A conversation in Phi-2's chat format. Each turn's prompt is the transcript so far, so the engine reuses the KV cache
@@ -34,9 +36,12 @@ export class Chat {
   readonly #context: ChatContext
   #turns: ChatTurn[]
   #busy = false
+  #dropped = 0
 
   /** Use `phi2.chat()`. */
   constructor(context: ChatContext, options: ChatOptions = {}, turns: readonly ChatTurn[] = []) {
+    if (typeof options !== 'object' || options === null)
+      throw optionError('type', 'Expected an object for the options of the chat')
     const unknown = Object.keys(options).find((key) => !['user', 'assistant', 'head'].includes(key))
     if (unknown !== undefined) throw optionError('type', `Unknown option ${unknown}. Known are: user, assistant, head`)
     const { user = 'Alice', assistant = 'Bob', head = '' } = options
@@ -93,51 +98,15 @@ export class Chat {
     if (typeof message !== 'string')
       throw optionError('type', `Expected a string for message but received a value of type ${typeof message}`)
     if (message.trim() === '') throw optionError('range', 'Expected a message that is not blank')
-    if (this.#busy) throw new Phi2Error('PHI2_BUSY', 'This chat is still answering. Await or abort the answer first.')
-    const resolved = resolveGenerate(options, {
-      temperature: defaultTemperature,
-      profile: chatProfile(this.user, this.assistant),
-    })
-    const user = message.trim()
-    const turns = [...this.#turns]
-    let droppedTurns = 0
-    this.#busy = true
-    return new Generation<ChatAnswer>({
-      engine: this.#context.engine,
-      dispatcher: this.#context.dispatcher,
-      options: resolved,
-      prompt: async () => {
-        const fitted = await this.#fit(turns, user, resolved.n_predict)
-        droppedTurns = fitted.dropped
-        return { tokens: fitted.tokens, atLineStart: false }
-      },
-      finish: (answer: Answer) => {
-        this.#busy = false
-        this.#turns = [...turns, { user, assistant: answer.text }]
-        return { ...answer, droppedTurns }
-      },
-      onFailure: (text) => {
-        this.#busy = false
-        this.#turns = text === '' ? turns : [...turns, { user, assistant: text }]
-      },
-    })
+    return this.#say(message.trim(), this.#turns, this.#turns, options)
   }
 
   /** Answers the last message again. If that fails without a text, the old turn stays. @throws RangeError without a turn. */
   retry(options?: GenerateOptions): Generation<ChatAnswer> {
-    if (this.#busy) throw new Phi2Error('PHI2_BUSY', 'This chat is still answering. Await or abort the answer first.')
-    const last = this.#turns.pop()
+    this.#idle()
+    const last = this.#turns.at(-1)
     if (!last) throw optionError('range', 'Expected a turn to retry but the chat is empty')
-    try {
-      const generation = this.say(last.user, options)
-      generation.catch(() => {
-        if (generation.text === '') this.#turns.push(last)
-      })
-      return generation
-    } catch (error) {
-      this.#turns.push(last)
-      throw error
-    }
+    return this.#say(last.user, this.#turns.slice(0, -1), this.#turns, options)
   }
 
   /** Takes the last turn back and returns it. */
@@ -162,11 +131,50 @@ export class Chat {
     return { format: 'phi2-chat', version: 1, user, assistant, head, turns: this.#turns.map((turn) => ({ ...turn })) }
   }
 
+  /** `before` is the conversation that the message follows, `otherwise` what stays if no text comes. */
+  #say(
+    user: string,
+    before: readonly ChatTurn[],
+    otherwise: readonly ChatTurn[],
+    options: GenerateOptions | undefined,
+  ): Generation<ChatAnswer> {
+    this.#idle()
+    const resolved = resolveGenerate(options, {
+      temperature: defaultTemperature,
+      profile: chatProfile(this.user, this.assistant),
+      profileName: 'chat',
+    })
+    const turns = [...before]
+    let droppedTurns = 0
+    this.#busy = true
+    return new Generation<ChatAnswer>({
+      engine: this.#context.engine,
+      dispatcher: this.#context.dispatcher,
+      options: resolved,
+      prompt: async () => {
+        const fitted = await this.#fit(turns, user, resolved.n_predict)
+        droppedTurns = fitted.dropped
+        return { tokens: fitted.tokens, atLineStart: false }
+      },
+      finish: (answer: Answer) => {
+        this.#busy = false
+        this.#turns = [...turns, { user, assistant: answer.text }]
+        return { ...answer, droppedTurns }
+      },
+      onFailure: (text) => {
+        this.#busy = false
+        this.#turns = text === '' ? [...otherwise] : [...turns, { user, assistant: text }]
+      },
+    })
+  }
+
   #idle(): void {
     if (this.#busy) throw new Phi2Error('PHI2_BUSY', 'This chat is still answering. Await or abort the answer first.')
   }
 
-  // The fewest turns dropped for which prompt and answer fit. Tokens grow with turns, so the number is searched by halves.
+  // Dropping a turn changes the beginning of the prompt, so everything after the head is decoded anew. Therefore turns
+  // are dropped seldom and several at a time: down to three quarters of the room, and the next prompts keep that start.
+  // Tokens grow with turns, so the number is searched by halves.
   async #fit(
     turns: readonly ChatTurn[],
     message: string,
@@ -177,15 +185,17 @@ export class Chat {
     const render = (dropped: number): Promise<Int32Array> =>
       tokenizeText(engine, chatPrompt({ user, assistant, head, turns: turns.slice(dropped), message }), false)
     const room = sequenceSize - Math.min(maxTokens, Math.floor(sequenceSize / 2))
-    const all = await render(0)
-    if (all.length <= room || turns.length === 0) return { tokens: all, dropped: 0 }
-    let low = 1
+    this.#dropped = Math.min(this.#dropped, turns.length)
+    const whole = await render(this.#dropped)
+    if (whole.length <= room || this.#dropped === turns.length) return { tokens: whole, dropped: this.#dropped }
+    let low = this.#dropped + 1
     let high = turns.length
     while (low < high) {
       const middle = (low + high) >> 1
-      if ((await render(middle)).length <= room) high = middle
+      if ((await render(middle)).length <= room * keptShare) high = middle
       else low = middle + 1
     }
+    this.#dropped = low
     return { tokens: await render(low), dropped: low }
   }
 }

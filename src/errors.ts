@@ -52,6 +52,7 @@ export function optionError(kind: 'type' | 'range', message: string): Error & { 
 export function nativeError(error: unknown): unknown {
   if (error instanceof Phi2Error || !(error instanceof Error)) return error
   const code = (error as { code?: unknown }).code
-  if (typeof code !== 'string' || !code.startsWith('PHI2_')) return error
+  // A TypeError or RangeError says as much by its class.
+  if (typeof code !== 'string' || !code.startsWith('PHI2_') || code === 'PHI2_INVALID_OPTION') return error
   return new Phi2Error(code as Phi2ErrorCode, error.message, { cause: error })
 }

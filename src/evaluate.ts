@@ -15,7 +15,7 @@ export async function evaluate(
   tokens: Int32Array,
   wanted: { logprobs?: boolean; logitPositions?: readonly number[] },
 ): Promise<{ logprobs: Float32Array; logits: Float32Array }> {
-  const { sampler } = resolveGenerate(undefined, { temperature: 0, profile: stopProfiles.none })
+  const { sampler } = resolveGenerate(undefined, { temperature: 0, profile: stopProfiles.none, profileName: 'none' })
   const request: NativeRequest = {
     tokens,
     n_predict: 0,
@@ -24,6 +24,7 @@ export async function evaluate(
     at_line_start: false,
     n_probs: -1,
     prompt_logprobs: wanted.logprobs ?? false,
+    reproducible: true,
     logit_positions: Int32Array.from(wanted.logitPositions ?? []),
   }
   const end = await new Promise<NativeEndEvent>((resolve) => {

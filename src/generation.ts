@@ -1,6 +1,6 @@
+import { AnswerBuilder } from './answer.js'
 import type { Dispatcher } from './dispatcher.js'
 import { nativeError, Phi2Error } from './errors.js'
-import { AnswerBuilder } from './answer.js'
 import type { NativeEndEvent, NativeEngine } from './native.js'
 import type { ResolvedGenerate } from './options.js'
 import { Trimmer } from './trim.js'
@@ -141,6 +141,7 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
         at_line_start: atLineStart,
         n_probs: options.n_probs,
         prompt_logprobs: false,
+        reproducible: options.reproducible,
         logit_positions: new Int32Array(0),
       }
       this.#id = dispatcher.submit(engine, request, {

@@ -1,8 +1,8 @@
-import { createRequire } from 'node:module'
 import { existsSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { createRequire } from 'node:module'
+import { dirname, join, resolve } from 'node:path'
 import { Phi2Error } from './errors.js'
-import { packageRoot } from './package-root.js'
+import { packageRoot, realPath } from './package-root.js'
 import type { DeviceInfo, StopRule } from './types.js'
 
 /** The whole boundary to C++: what `phi2.node` exports. Option names are already llama.cpp's here (see `options.ts`). */
@@ -129,6 +129,8 @@ export interface NativeRequest {
   n_probs: number
   /** log p(token i | tokens before) for every prompt token but the first */
   prompt_logprobs: boolean
+  /** the text must depend on prompt and seed only */
+  reproducible: boolean
   /** prompt positions whose raw logits come back, ascending */
   logit_positions: Int32Array
 }
@@ -211,21 +213,18 @@ function load(): NativeAddon {
   }
 
   const given = process.env.PHI2_BINDING
-  const local = given ?? join(packageRoot(), 'build', 'Release', 'phi2.node')
-  if (existsSync(local)) {
+  const local = given ? resolve(given) : realPath(join(packageRoot(), 'build', 'Release', 'phi2.node'))
+  if (given || existsSync(local)) {
     try {
       return open(local)
     } catch (cause) {
-      throw new Phi2Error(
-        'PHI2_BINDING_NOT_FOUND',
-        `${local} exists but cannot be loaded: ${message(cause)}. Build it again with \`npm run build\`.`,
-        { cause },
-      )
+      const remedy = given ? 'Correct PHI2_BINDING or unset it.' : 'Build it again with `npm run build`.'
+      throw new Phi2Error('PHI2_BINDING_NOT_FOUND', `${local} cannot be loaded: ${message(cause)} ${remedy}`, { cause })
     }
   }
   tried.push(`${local} (missing)`)
   try {
-    return open(require.resolve(`@phi2/${platform}/phi2.node`))
+    return open(realPath(require.resolve(`@phi2/${platform}/phi2.node`)))
   } catch (cause) {
     tried.push(`@phi2/${platform} (${message(cause).split('\n')[0]})`)
   }

@@ -2,7 +2,16 @@ import { randomInt } from 'node:crypto'
 import { optionError, Phi2Error } from './errors.js'
 import type { NativeSampler } from './native.js'
 import { combineRules, parseStop, parseStopProfile } from './stops.js'
-import type { DryOptions, GenerateOptions, LoadOptions, MirostatOptions, StopProfile, StopRule, Trim } from './types.js'
+import type {
+  DryOptions,
+  GenerateOptions,
+  LoadOptions,
+  MirostatOptions,
+  StopProfile,
+  StopProfileName,
+  StopRule,
+  Trim,
+} from './types.js'
 
 /**
  * One entry for each option: types, ranges, defaults, texts of the CLI and the checks at the edge come from here.
@@ -174,6 +183,8 @@ export interface ResolvedGenerate {
   trim: Trim
   n_probs: number
   seed: number
+  /** The caller gave the seed and wants its text again. */
+  reproducible: boolean
   signal: AbortSignal | undefined
   highWaterMark: number
 }
@@ -184,7 +195,7 @@ export interface ResolvedGenerate {
  */
 export function resolveGenerate(
   options: GenerateOptions | undefined,
-  defaults: { temperature: number; profile: StopProfile },
+  defaults: { temperature: number; profile: StopProfile; profileName: StopProfileName },
 ): ResolvedGenerate {
   const given = checkOptions<GenerateOptions>(options, generateSchema)
   const value = <K extends keyof GenerateOptions & keyof typeof generateSchema>(name: K) =>
@@ -205,7 +216,9 @@ export function resolveGenerate(
   const dry = given.dry === undefined ? undefined : checkOptions<DryOptions>(given.dry, drySchema, 'dry.')
   const bias = resolveLogitBias(given.logitBias)
   const seed = given.seed ?? randomInt(maxSeed)
-  const profile = given.profile === undefined ? defaults.profile : parseStopProfile(given.profile)
+  // The verb's own profile by name is the one with this chat's speakers, or this function's indentation.
+  const own = given.profile === undefined || given.profile === defaults.profileName
+  const profile = own ? defaults.profile : parseStopProfile(given.profile)
   const topLogprobs = value('topLogprobs') as number
 
   return {
@@ -235,6 +248,7 @@ export function resolveGenerate(
     trim: profile.trim,
     n_probs: value('logprobs') || topLogprobs > 0 ? topLogprobs : -1,
     seed,
+    reproducible: given.seed !== undefined && temperature > 0,
     signal: given.signal,
     highWaterMark: value('highWaterMark') as number,
   }

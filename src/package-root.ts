@@ -17,3 +17,11 @@ export function packageRoot(): string {
   }
   return root
 }
+
+/**
+ * The path as native code can open it: in a packed Electron app the file of an `app.asar` lies in `app.asar.unpacked`,
+ * if the app's packer was told to leave it outside.
+ */
+export function realPath(path: string): string {
+  return path.replace(/\.asar(?=[\\/])/, '.asar.unpacked')
+}

@@ -1,8 +1,8 @@
+import { pieceText } from './answer.js'
 import { Chat } from './chat.js'
 import { Dispatcher } from './dispatcher.js'
 import { nativeError, optionError } from './errors.js'
 import { Generation } from './generation.js'
-import { pieceText } from './answer.js'
 import { type ResolvedModel, resolveModel } from './models/resolve.js'
 import { loadAddon, type NativeEngine } from './native.js'
 import { type ResolvedLoad, resolveGenerate, resolveLoad } from './options.js'
@@ -20,7 +20,6 @@ import type {
   LoadOptions,
   ModelInfo,
   SavedChat,
-  StopProfile,
 } from './types.js'
 
 /**
@@ -75,7 +74,7 @@ export class Phi2 implements AsyncDisposable {
    * @throws (by rejecting) {Phi2Error} `PHI2_CONTEXT_FULL`, `PHI2_CLOSED`, `PHI2_DECODE_FAILED`; `signal.reason` when aborted.
    */
   ask(question: string, options?: GenerateOptions): Generation<Answer> {
-    return this.#generate(qaPrompt(text(question, 'question')), stopProfiles.qa, options)
+    return this.#generate(qaPrompt(text(question, 'question')), 'qa', options)
   }
 
   /**
@@ -83,7 +82,7 @@ export class Phi2 implements AsyncDisposable {
    * the text is read as the token.
    */
   complete(prompt: string, options?: GenerateOptions): Generation<Answer> {
-    return this.#generate(text(prompt, 'prompt'), stopProfiles.none, options, true)
+    return this.#generate(text(prompt, 'prompt'), 'none', options, true)
   }
 
   /**
@@ -99,7 +98,7 @@ export class Phi2 implements AsyncDisposable {
     return this.#start(
       prompt,
       false,
-      resolveGenerate(options, { temperature: 0, profile: codeProfile(indent) }),
+      resolveGenerate(options, { temperature: 0, profile: codeProfile(indent), profileName: 'code' }),
       (answer) => ({
         ...answer,
         source: `${prompt.trimEnd()}\n${answer.text}`,
@@ -110,12 +109,14 @@ export class Phi2 implements AsyncDisposable {
   /** Begins a conversation in Phi-2's chat format (`Alice: …\nBob: …`), or goes on with a saved one. */
   chat(options?: ChatOptions | SavedChat): Chat {
     const context = { engine: this.#engine, dispatcher: this.#dispatcher, sequenceSize: this.info.sequenceSize }
-    return options !== undefined && 'turns' in options ? Chat.fromSaved(context, options) : new Chat(context, options)
+    const saved = typeof options === 'object' && options !== null && ('turns' in options || 'format' in options)
+    return saved ? Chat.fromSaved(context, options) : new Chat(context, options)
   }
 
   /** Token ids of a text. No BOS is added: Phi-2 has none. `special` (default true) reads `<|endoftext|>` as the token. */
   async tokenize(source: string, options: { special?: boolean } = {}): Promise<number[]> {
     try {
+      if (source === '') return []
       return Array.from(await tokenizeText(this.#engine, text(source, 'text'), options.special ?? true))
     } catch (error) {
       throw nativeError(error)
@@ -169,11 +170,12 @@ export class Phi2 implements AsyncDisposable {
 
   #generate(
     prompt: string,
-    profile: StopProfile,
+    profileName: 'qa' | 'none',
     options: GenerateOptions | undefined,
     special = false,
   ): Generation<Answer> {
-    return this.#start(prompt, special, resolveGenerate(options, { temperature: 0, profile }), (answer) => answer)
+    const resolved = resolveGenerate(options, { temperature: 0, profile: stopProfiles[profileName], profileName })
+    return this.#start(prompt, special, resolved, (answer) => answer)
   }
 
   #start<T extends Answer>(

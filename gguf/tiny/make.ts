@@ -1,8 +1,9 @@
 /** Converts the trained checkpoint to the embedded model. Usage: tsx gguf/tiny/make.ts HF_DIR [OUT.gguf] */
-import { convert } from '../convert.js'
-import { EMBEDDED_MODEL } from './path.js'
 
-const [from, to = EMBEDDED_MODEL] = process.argv.slice(2)
+import { tinyModelPath } from '../../src/models/resolve.js'
+import { convert } from '../convert.js'
+
+const [from, to = tinyModelPath()] = process.argv.slice(2)
 if (from === undefined) {
   console.error('Usage: tsx gguf/tiny/make.ts HF_DIR [OUT.gguf]')
   process.exit(2)

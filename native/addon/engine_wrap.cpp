@@ -103,7 +103,7 @@ Engine& EngineWrap::OpenEngine(Napi::Env env) {
 }
 
 Napi::Value EngineWrap::Info(const Napi::CallbackInfo& info) {
-  return Guard(info.Env(), [&] { return DescribeModel(info.Env(), *parts_.engine); });
+  return Guard(info.Env(), [&] { return DescribeModel(info.Env(), OpenEngine(info.Env())); });
 }
 
 Napi::Value EngineWrap::Tokenize(const Napi::CallbackInfo& info) {

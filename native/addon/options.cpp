@@ -162,6 +162,7 @@ RequestSpec ReadRequest(const Napi::Object& request) {
   spec.stop = ReadStopSpec(request.Get("rules"), Boolean(request, "at_line_start"));
   spec.n_probs = Integer(request, "n_probs", -1, 100);
   spec.prompt_logprobs = Boolean(request, "prompt_logprobs");
+  spec.reproducible = Boolean(request, "reproducible");
   spec.logit_positions = ReadTokens(request.Get("logit_positions"), "logit_positions");
   std::sort(spec.logit_positions.begin(), spec.logit_positions.end());
   return spec;

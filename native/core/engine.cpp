@@ -153,6 +153,7 @@ void Engine::Close() {
   if (context_) llama_detach_threadpool(context_.get());
   context_.reset();
   threadpool_.reset();
+  model_.reset();
 }
 
 void Engine::CloseSilently() {
@@ -241,7 +242,10 @@ void Engine::Admit() {
     const size_t n_predict = static_cast<size_t>(std::max(spec.n_predict, 0));
     const size_t cells = std::min(sequence.n_prompt() + n_predict, static_cast<size_t>(n_ctx_seq_));
     // Logits of cached positions are gone, so a request that asks for them decodes its whole prompt.
-    const bool may_reuse = !spec.prompt_logprobs && spec.logit_positions.empty();
+    const bool may_reuse = !spec.prompt_logprobs && spec.logit_positions.empty() && !spec.reproducible;
+    if (spec.reproducible && active_.empty()) {
+      for (int32_t slot : index_->EvictIdle()) Clear(slot);
+    }
     const auto place = index_->Place(spec.tokens, cells, may_reuse);
     if (!place) break;
     for (int32_t evicted : place->evicted) Clear(evicted);
@@ -286,6 +290,7 @@ bool Engine::BuildBatch() {
 
 size_t Engine::PrefillBudget(bool others_decode) const {
   const size_t room = n_batch_ - static_cast<size_t>(batch_.n_tokens);
+  if (active_.size() == 1 && active_.front()->spec().reproducible) return room;
   if (tokens_per_ms_ == 0) return std::min(room, kFirstPrefill);
   const bool alone = !others_decode && abort_callback_works_;
   const double wanted = tokens_per_ms_ * (alone ? kLonePrefillMs : kSharedStepMs);

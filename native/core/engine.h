@@ -75,6 +75,7 @@ class Engine {
   void CloseSilently();
 
   EngineStats stats() const;
+  /// Not after Close(), which lets go of it.
   const Model& model() const { return *model_; }
   const std::shared_ptr<Model>& shared_model() const { return model_; }
   uint32_t n_ctx() const { return n_ctx_; }

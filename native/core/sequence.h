@@ -22,6 +22,10 @@ struct RequestSpec {
   StopSpec stop;
   int32_t n_probs = -1;  ///< -1: no log-probabilities; otherwise alternatives per token
   bool prompt_logprobs = false;
+  /// The text must depend on prompt and seed only. Rounding depends on how a prompt is cut into steps and on where its
+  /// cells lie, so such a request reuses nothing, is read in steps of a fixed size, and begins with an empty cache if
+  /// nothing else is running. Beside other requests it shares their steps.
+  bool reproducible = false;
   std::vector<int32_t> logit_positions;  ///< ascending prompt positions whose raw logits come back
 };
 

@@ -28,7 +28,7 @@ export interface CliOption {
 
 export type CliOptions = Readonly<Record<string, CliOption>>
 
-export type OptionValue = string | number | boolean | string[]
+export type OptionValue = string | number | boolean | string[] | object
 
 // The first case is a list of commands, whose options are known only as CliOption.
 type ValueOf<O extends CliOption> = CliOption extends O

@@ -80,7 +80,17 @@ export function readValue(name: string, option: CliOption, text: string): Option
   if (choices) {
     return choices.find((choice) => String(choice) === text) ?? fail(`one of ${choices.join(', ')}`)
   }
+  if (type === 'object') return readObject(text) ?? fail('a JSON object')
   if (type !== 'integer' && type !== 'number') return text
   const value = text.trim() === '' ? Number.NaN : Number(text)
   return Number.isFinite(value) ? value : fail(type === 'integer' ? 'an integer' : 'a number')
+}
+
+function readObject(text: string): OptionValue | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined
+  } catch {
+    return undefined
+  }
 }

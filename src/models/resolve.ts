@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { Phi2Error } from '../errors.js'
-import { packageRoot } from '../package-root.js'
+import { packageRoot, realPath } from '../package-root.js'
 
 export interface ResolvedModel {
   path: string
@@ -12,7 +12,7 @@ export interface ResolvedModel {
 
 /** Where the embedded model lies, in a checkout and in the installed package alike. */
 export function tinyModelPath(): string {
-  return join(packageRoot(), 'gguf', 'tiny', 'phi-2-tiny-q8_0.gguf')
+  return realPath(join(packageRoot(), 'gguf', 'tiny', 'phi-2-tiny-q8_0.gguf'))
 }
 
 /**

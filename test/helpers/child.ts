@@ -23,10 +23,14 @@ export function runChild(body: string, nodeArguments: readonly string[] = []): P
     import { Phi2 } from ${JSON.stringify(pathToFileURL(join(packageRoot(), 'src', 'phi2.ts')).href)}
     const ready = () => process.stdout.write('READY\\n')
     ${body}`
-  const child = spawn(process.execPath, [...nodeArguments, '--import', 'tsx', '--input-type=module', '--eval', source], {
-    cwd: packageRoot(),
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const child = spawn(
+    process.execPath,
+    [...nodeArguments, '--import', 'tsx', '--input-type=module', '--eval', source],
+    {
+      cwd: packageRoot(),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  )
   return new Promise((resolve, reject) => {
     const output = { stdout: '', stderr: '' }
     const hang = (what: string) => () => {

@@ -41,11 +41,17 @@ test('the oldest turns are dropped to fit, the head never, and the answer says s
   assert.ok(answer.droppedTurns > 0 && answer.droppedTurns < 20)
   assert.ok(answer.usage.promptTokens + 40 <= 256)
   assert.equal(chat.turns.length, 21, 'the transcript keeps every turn')
-  // One turn more would not have fitted.
+  // With one turn more the prompt would have filled more than three quarters of its room.
   const kept = turns.slice(answer.droppedTurns - 1)
   const lines = kept.flatMap((turn) => [`Alice: ${turn.user}`, `Bob: ${turn.assistant}`])
-  const larger = await small.countTokens(['Bob is a friendly robot.', ...lines, 'Alice: Hello again!', 'Bob:'].join('\n'))
-  assert.ok(larger > 256 - 40)
+  const larger = await small.countTokens(
+    ['Bob is a friendly robot.', ...lines, 'Alice: Hello again!', 'Bob:'].join('\n'),
+  )
+  assert.ok(larger > (256 - 40) * 0.75)
+  // The next turns keep that start and so reuse the cache.
+  const next = await chat.say('How are you?', { ...greedy, maxTokens: 40 })
+  assert.equal(next.droppedTurns, answer.droppedTurns)
+  assert.ok(next.usage.cachedTokens >= answer.usage.promptTokens - 1)
   const head = await small.tokenize('Bob is a friendly robot.')
   assert.ok(answer.usage.promptTokens > head.length)
 })
@@ -102,7 +108,12 @@ test('save and restore give the same conversation', async () => {
 })
 
 test('a transcript that is none is refused', () => {
-  for (const saved of [{ ...emptyChat(), format: 'other' }, { ...emptyChat(), version: 2 }, { ...emptyChat(), turns: [{ user: 1 }] }]) {
+  for (const saved of [
+    { ...emptyChat(), format: 'other' },
+    { ...emptyChat(), version: 2 },
+    { ...emptyChat(), turns: [{ user: 1 }] },
+    { format: 'phi2-chat' },
+  ]) {
     assert.throws(() => phi2.chat(saved as unknown as SavedChat), { code: 'PHI2_INVALID_TRANSCRIPT' })
   }
 })
@@ -114,15 +125,26 @@ test('one answer at a time, and only what makes sense as a label', async () => {
   assert.throws(() => chat.undo(), { code: 'PHI2_BUSY' })
   assert.throws(() => chat.retry(), { code: 'PHI2_BUSY' })
   await answer
-  for (const user of ['', 'a:b', 'a\nb', 'x'.repeat(50)]) assert.throws(() => phi2.chat({ user }), { code: 'PHI2_INVALID_OPTION' })
+  for (const user of ['', 'a:b', 'a\nb', 'x'.repeat(50)])
+    assert.throws(() => phi2.chat({ user }), { code: 'PHI2_INVALID_OPTION' })
   assert.throws(() => phi2.chat({ user: 'Bob' }), { code: 'PHI2_INVALID_OPTION' })
-  assert.throws(() => phi2.chat({ name: 'x' } as object), { code: 'PHI2_INVALID_OPTION' })
+  for (const options of [{ name: 'x' }, null, 5]) {
+    assert.throws(() => phi2.chat(options as object), { code: 'PHI2_INVALID_OPTION' })
+  }
+  // The profile by its name is this chat's own.
+  const named = await phi2.chat({ user: 'Ann', assistant: 'Ben' }).say('Hello!', { ...greedy, profile: 'chat' })
+  assert.doesNotMatch(named.text, /Ann:|Ben:/)
   assert.throws(() => chat.say('  '), { code: 'PHI2_INVALID_OPTION' })
 })
 
 test('an aborted answer becomes a turn with the text so far', async () => {
   const chat = phi2.chat()
-  const answer = chat.say('Tell me a long story.', { ...greedy, profile: 'none', maxTokens: 1000, logitBias: { 50256: Number.NEGATIVE_INFINITY } })
+  const answer = chat.say('Tell me a long story.', {
+    ...greedy,
+    profile: 'none',
+    maxTokens: 1000,
+    logitBias: { 50256: Number.NEGATIVE_INFINITY },
+  })
   let text = ''
   for await (const chunk of answer) {
     text += chunk

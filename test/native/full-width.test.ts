@@ -30,7 +30,9 @@ for (const type of ['q4_k_m', 'q8_0', 'q4_0', 'f16'] as const) {
 
     // The same prompt as one chunk of 512 and as many of 32 must mean the same to the model.
     await using small = await Phi2.load({ model: to, batchSize: 32 })
-    const { logits: again } = await evaluate(small.internals.engine, small.internals.dispatcher, tokens, { logitPositions: [last] })
+    const { logits: again } = await evaluate(small.internals.engine, small.internals.dispatcher, tokens, {
+      logitPositions: [last],
+    })
     const row = logits.subarray(2 * phi2.info.vocabularySize)
     assert.ok(cosine(row, again) > 0.99, `cosine ${cosine(row, again)}`)
 

@@ -47,24 +47,34 @@ test('an answer can be iterated once only', async () => {
 
 test('the same seed gives the same text, and another seed another', async () => {
   const options = { temperature: 1.5, topP: 1, topK: 0, minP: 0, maxTokens: 40, profile: 'none' } as const
-  const first = await phi2.ask(france, { ...options, seed: 7 })
-  const again = await phi2.ask(france, { ...options, seed: 7 })
-  const other = await phi2.ask(france, { ...options, seed: 8 })
-  assert.equal(again.text, first.text)
-  assert.equal(first.seed, 7)
-  assert.notEqual(other.text, first.text)
+  await using fresh = await Phi2.load({ model: 'tiny' })
+  const texts = new Set<string>()
+  for (let seed = 0; seed < 12; seed++) {
+    const first = await phi2.ask(france, { ...options, seed })
+    const again = await phi2.ask(france, { ...options, seed })
+    const elsewhere = await fresh.ask(france, { ...options, seed })
+    assert.equal(again.text, first.text)
+    assert.equal(elsewhere.text, first.text)
+    assert.equal(first.seed, seed)
+    texts.add(first.text)
+  }
+  assert.ok(texts.size > 6, 'other seeds give other texts')
 })
 
-test('without a seed the one that was drawn is reported and reproduces the text', async () => {
-  const options = { temperature: 1.2, maxTokens: 30, profile: 'none' } as const
-  const first = await phi2.ask(france, options)
-  assert.equal((await phi2.ask(france, { ...options, seed: first.seed })).text, first.text)
+test('without a seed one is drawn and reported', async () => {
+  const first = await phi2.ask(france, { temperature: 1 })
+  const second = await phi2.ask(france, { temperature: 1 })
+  assert.ok(Number.isInteger(first.seed))
+  assert.notEqual(first.seed, second.seed)
 })
 
 test('maxTokens ends an answer with the reason length, and held-back text is not lost', async () => {
   const whole = await phi2.complete(`Instruct: ${france}\nOutput:`, { maxTokens: 12 })
   for (let maxTokens = 1; maxTokens <= 12; maxTokens++) {
-    const answer = await phi2.complete(`Instruct: ${france}\nOutput:`, { maxTokens, stop: ['never there', ' Paris is'] })
+    const answer = await phi2.complete(`Instruct: ${france}\nOutput:`, {
+      maxTokens,
+      stop: ['never there', ' Paris is'],
+    })
     assert.equal(answer.usage.completionTokens, maxTokens)
     assert.equal(answer.finishReason, 'length')
     assert.equal(answer.tokens.length, maxTokens)
@@ -92,7 +102,13 @@ test('logprobs: one entry for each token, likeliest first, in agreement with gre
     const mass = entry.top.reduce((sum, { logprob }) => sum + Math.exp(logprob), 0)
     assert.ok(mass <= 1 + 1e-5)
   }
-  assert.equal(answer.logprobs!.map(({ text }) => text).join('').trim(), answer.text)
+  assert.equal(
+    answer
+      .logprobs!.map(({ text }) => text)
+      .join('')
+      .trim(),
+    answer.text,
+  )
 })
 
 test('logprobs without alternatives carry none', async () => {
@@ -117,7 +133,7 @@ test('padding ids are never sampled, not even when they are wished for', async (
 
 test('banning every token is an error, not a crash', async () => {
   const bias = Object.fromEntries(Array.from({ length: 50295 }, (_, i) => [i, Number.NEGATIVE_INFINITY]))
-  assert.equal((await rejection(phi2.ask(france, { logitBias: bias })) as Phi2Error).code, 'PHI2_DECODE_FAILED')
+  assert.equal(((await rejection(phi2.ask(france, { logitBias: bias }))) as Phi2Error).code, 'PHI2_DECODE_FAILED')
 })
 
 test('every sampler changes what it should and leaves a readable answer', async () => {
@@ -152,7 +168,10 @@ test('DRY keeps the model from repeating a sequence of the prompt', async () => 
 test('penaltyLastN 0 switches the penalties off', async () => {
   const options = { maxTokens: 40 }
   const greedy = await phi2.complete('Once upon a time', options)
-  assert.equal((await phi2.complete('Once upon a time', { ...options, repeatPenalty: 3, penaltyLastN: 0 })).text, greedy.text)
+  assert.equal(
+    (await phi2.complete('Once upon a time', { ...options, repeatPenalty: 3, penaltyLastN: 0 })).text,
+    greedy.text,
+  )
 })
 
 test('two answers at once are what each is alone', async () => {
@@ -160,7 +179,10 @@ test('two answers at once are what each is alone', async () => {
   const alone: string[] = []
   for (const question of questions) alone.push((await phi2.ask(question)).text)
   const together = await Promise.all(questions.map((question) => phi2.ask(question)))
-  assert.deepEqual(together.map(({ text }) => text), alone)
+  assert.deepEqual(
+    together.map(({ text }) => text),
+    alone,
+  )
 })
 
 test('more answers than places wait for one and all come', async () => {
@@ -174,12 +196,14 @@ test('an abort during decode rejects with the signal’s reason and keeps the te
   const generation = phi2.complete('Once upon a time', { ...runOn, signal: controller.signal })
   const reason = new Error('enough')
   let text = ''
-  const error = await rejection((async () => {
-    for await (const chunk of generation) {
-      text += chunk
-      if (text.length > 40) controller.abort(reason)
-    }
-  })())
+  const error = await rejection(
+    (async () => {
+      for await (const chunk of generation) {
+        text += chunk
+        if (text.length > 40) controller.abort(reason)
+      }
+    })(),
+  )
   assert.equal(error, reason)
   assert.equal(await rejection(generation), reason)
   assert.ok(generation.text.startsWith(text))
@@ -204,7 +228,7 @@ test('an abort while waiting for a place settles at once', async () => {
   const waiting = small.ask(france)
   await sleep(50)
   waiting.abort()
-  assert.equal((await rejection(waiting) as Phi2Error).code, 'PHI2_ABORTED')
+  assert.equal(((await rejection(waiting)) as Phi2Error).code, 'PHI2_ABORTED')
   first.abort()
   await rejection(first)
 })
@@ -221,21 +245,24 @@ test('a signal that was aborted before is heeded before anything runs', async ()
 test('break from the iterator stops the engine', async () => {
   const generation = phi2.complete('Once upon a time', runOn)
   for await (const _ of generation) break
-  assert.equal((await rejection(generation) as Phi2Error).code, 'PHI2_ABORTED')
+  assert.equal(((await rejection(generation)) as Phi2Error).code, 'PHI2_ABORTED')
   const { decodedTokens } = phi2.stats
   await sleep(100)
   assert.equal(phi2.stats.decodedTokens, decodedTokens)
   assert.equal(phi2.stats.active, 0)
 })
 
-test('a slow consumer pauses its own sequence and no other', async () => {
+test('a slow consumer pauses its own sequence and no other', async (t) => {
   const slow = phi2.complete('Once upon a time', { ...runOn, maxTokens: 600, highWaterMark: 4 })
+  t.after(() => slow.abort())
   const iterator = slow[Symbol.asyncIterator]()
   await iterator.next()
-  await sleep(150)
-  const before = phi2.stats.decodedTokens
-  await sleep(150)
-  assert.equal(phi2.stats.decodedTokens, before, 'it goes on although nobody reads')
+  let before = -1
+  while (phi2.stats.decodedTokens !== before) {
+    before = phi2.stats.decodedTokens
+    await sleep(200)
+  }
+  assert.ok(slow.text.length > 0 && phi2.stats.active === 1, 'it goes on although nobody reads')
   assert.equal((await phi2.ask(france)).text, 'The capital of France is Paris.')
   // Reading on resumes it; nothing was lost.
   let text = slow.text
@@ -308,6 +335,7 @@ test('the cache gives way when new prompts need its cells', async () => {
 test('special text in a question stays plain text, and is the token in complete', async () => {
   const plain = await phi2.tokenize('<|endoftext|>', { special: false })
   assert.ok(plain.length > 1)
+  assert.deepEqual(await phi2.tokenize(''), [])
   assert.deepEqual(await phi2.tokenize('<|endoftext|>'), [50256])
   assert.equal(phi2.detokenize(plain), '<|endoftext|>')
 })
@@ -349,7 +377,10 @@ test('wrong arguments are refused before anything runs', () => {
 })
 
 test('a logitBias for an id that does not exist rejects with a code', async () => {
-  assert.equal((await rejection(phi2.ask(france, { logitBias: { 99999: 1 } })) as Phi2Error).code, 'PHI2_INVALID_OPTION')
+  assert.equal(
+    ((await rejection(phi2.ask(france, { logitBias: { 99999: 1 } }))) as Phi2Error).code,
+    'PHI2_INVALID_OPTION',
+  )
 })
 
 test('closing while answers run settles every one of them, and closing again is the same', async () => {
@@ -358,11 +389,16 @@ test('closing while answers run settles every one of them, and closing again is 
   for await (const _ of running[0]!) break
   const results = Promise.allSettled(running)
   await Promise.all([doomed.close(), doomed.close()])
-  const codes = (await results).map((result) => (result.status === 'rejected' ? (result.reason as Phi2Error).code : 'fulfilled'))
-  assert.deepEqual(codes.slice(1), Array.from({ length: 11 }, () => 'PHI2_CLOSED'))
+  const codes = (await results).map((result) =>
+    result.status === 'rejected' ? (result.reason as Phi2Error).code : 'fulfilled',
+  )
+  assert.deepEqual(
+    codes.slice(1),
+    Array.from({ length: 11 }, () => 'PHI2_CLOSED'),
+  )
   assert.ok(['PHI2_ABORTED', 'PHI2_CLOSED'].includes(codes[0]!))
   await doomed.close()
-  assert.equal((await rejection(doomed.ask(france)) as Phi2Error).code, 'PHI2_CLOSED')
+  assert.equal(((await rejection(doomed.ask(france))) as Phi2Error).code, 'PHI2_CLOSED')
   await assert.rejects(doomed.tokenize('x'), { code: 'PHI2_CLOSED' })
   assert.throws(() => doomed.detokenize([1]), { code: 'PHI2_CLOSED' })
 })

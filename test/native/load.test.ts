@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { closeSync, copyFileSync, mkdirSync, openSync, readFileSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  copyFileSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { pathToFileURL } from 'node:url'
@@ -48,7 +57,10 @@ test('info tells what was loaded and where it runs', async () => {
   assert.equal(info.fileType, 'Q8_0')
   assert.equal(info.headSize, 80)
   assert.equal(info.usedVocabularySize, 50295)
-  assert.deepEqual([info.contextSize, info.sequenceSize, info.batchSize, info.maxSequences, info.threads], [512, 512, 64, 3, 1])
+  assert.deepEqual(
+    [info.contextSize, info.sequenceSize, info.batchSize, info.maxSequences, info.threads],
+    [512, 512, 64, 3, 1],
+  )
   assert.equal(info.device, 'CPU')
   assert.deepEqual(info.warnings, [])
 })
@@ -58,7 +70,10 @@ test('progress goes from 0 to 1 and never back', async () => {
   await using phi2 = await Phi2.load({ model: 'tiny', onProgress: (fraction) => seen.push(fraction) })
   assert.ok(phi2)
   assert.ok(seen.length > 0)
-  assert.deepEqual(seen, [...seen].sort((a, b) => a - b))
+  assert.deepEqual(
+    seen,
+    [...seen].sort((a, b) => a - b),
+  )
   assert.ok(seen[0]! >= 0 && seen.at(-1)! <= 1)
 })
 
@@ -99,7 +114,11 @@ test('a truncated file is refused wherever it was cut', async () => {
 
 test('another architecture is refused by name', async () => {
   const path = copyOfTiny('other.gguf')
-  overwrite(path, 'general.architecture\x08\0\0\0\x04\0\0\0\0\0\0\0phi2', 'general.architecture\x08\0\0\0\x04\0\0\0\0\0\0\0qwen')
+  overwrite(
+    path,
+    'general.architecture\x08\0\0\0\x04\0\0\0\0\0\0\0phi2',
+    'general.architecture\x08\0\0\0\x04\0\0\0\0\0\0\0qwen',
+  )
   const error = await refusal({ model: path })
   assert.equal(error.code, 'PHI2_NOT_PHI2')
   assert.match(error.message, /qwen/)
@@ -137,7 +156,16 @@ test('quantized KV caches are refused with the reason', async () => {
 })
 
 test('wrong options are refused before anything is loaded', async () => {
-  for (const options of [{ threads: 0 }, { contextSize: 1.5 }, { modell: 'tiny' }, { model: 5 }, { flashAttention: 'on' }, { kvType: 'f64' }, null, 'tiny']) {
+  for (const options of [
+    { threads: 0 },
+    { contextSize: 1.5 },
+    { modell: 'tiny' },
+    { model: 5 },
+    { flashAttention: 'on' },
+    { kvType: 'f64' },
+    null,
+    'tiny',
+  ]) {
     await assert.rejects(Phi2.load(options as LoadOptions), { code: 'PHI2_INVALID_OPTION' })
   }
 })
@@ -190,7 +218,11 @@ test('hundreds of damaged headers are refused, or loaded, but never end the proc
     console.log(JSON.stringify(outcomes))`
   const file = join(folder, 'damage.mts')
   writeFileSync(file, script)
-  const child = spawnSync(process.execPath, ['--import', 'tsx', file], { encoding: 'utf8', cwd: packageRoot(), timeout: 280_000 })
+  const child = spawnSync(process.execPath, ['--import', 'tsx', file], {
+    encoding: 'utf8',
+    cwd: packageRoot(),
+    timeout: 280_000,
+  })
   assert.equal(child.signal, null, child.stderr)
   assert.equal(child.status, 0, child.stderr)
   const outcomes = JSON.parse(child.stdout) as Record<string, number>

@@ -18,13 +18,20 @@ interface ReferencePrompt {
   prompt_logprob_sum: number
   greedy: { ids: number[]; text: string; ended_by_endoftext: boolean }
 }
-const reference = JSON.parse(readFileSync(join(packageRoot(), 'test', 'fixtures', 'reference.json'), 'utf8')) as { prompts: ReferencePrompt[] }
+const reference = JSON.parse(readFileSync(join(packageRoot(), 'test', 'fixtures', 'reference.json'), 'utf8')) as {
+  prompts: ReferencePrompt[]
+}
 const endOfTextId = 50256
 
-async function rowsAt(phi2: Phi2, prompt: ReferencePrompt): Promise<{ expected: ReferencePrompt['last']; row: Float32Array }[]> {
+async function rowsAt(
+  phi2: Phi2,
+  prompt: ReferencePrompt,
+): Promise<{ expected: ReferencePrompt['last']; row: Float32Array }[]> {
   const expected = [...prompt.positions, prompt.last].sort((a, b) => a.position - b.position)
   const { engine, dispatcher } = phi2.internals
-  const { logits } = await evaluate(engine, dispatcher, Int32Array.from(prompt.ids), { logitPositions: expected.map(({ position }) => position) })
+  const { logits } = await evaluate(engine, dispatcher, Int32Array.from(prompt.ids), {
+    logitPositions: expected.map(({ position }) => position),
+  })
   const width = phi2.info.vocabularySize
   assert.equal(logits.length, expected.length * width)
   return expected.map((entry, i) => ({ expected: entry, row: logits.subarray(i * width, (i + 1) * width) }))
@@ -83,8 +90,13 @@ test('the self-check of the embedded model passes, and its values are the refere
 
 const checkpoint = tinyCheckpoint()
 
-for (const [outtype, tolerance] of [['f16', 0.05], ['f32', 0.05]] as const) {
-  test(`the ${outtype} conversion gives the reference's greedy continuations, and logits within ${tolerance}`, { skip: 'skip' in checkpoint && checkpoint.skip }, async () => {
+for (const [outtype, tolerance] of [
+  ['f16', 0.05],
+  ['f32', 0.05],
+] as const) {
+  test(`the ${outtype} conversion gives the reference's greedy continuations, and logits within ${tolerance}`, {
+    skip: 'skip' in checkpoint && checkpoint.skip,
+  }, async () => {
     assert.ok('folder' in checkpoint)
     const to = join(temporaryFolder(), `tiny-${outtype}.gguf`)
     await convert({ from: checkpoint.folder, to, outtype })
@@ -93,7 +105,10 @@ for (const [outtype, tolerance] of [['f16', 0.05], ['f32', 0.05]] as const) {
       for (const { expected, row } of await rowsAt(phi2, prompt)) {
         for (const [token, logit] of expected.top10) {
           const difference = Math.abs(row[token]! - logit)
-          assert.ok(difference < tolerance, `${prompt.name}, position ${expected.position}, token ${token}: ${row[token]} instead of ${logit}`)
+          assert.ok(
+            difference < tolerance,
+            `${prompt.name}, position ${expected.position}, token ${token}: ${row[token]} instead of ${logit}`,
+          )
         }
       }
       const { greedy } = prompt

@@ -7,7 +7,12 @@ const phi2 = await loadTiny()
 const raw = { profile: 'none', maxTokens: 160 } as const
 
 test('ask: the raw model goes on with another exercise, the trimmed answer ends before it', async () => {
-  for (const question of ['What is the capital of France?', 'Why is the sky blue?', 'What is 7 * 8?', 'Name three planets.']) {
+  for (const question of [
+    'What is the capital of France?',
+    'Why is the sky blue?',
+    'What is 7 * 8?',
+    'Name three planets.',
+  ]) {
     const untrimmed = await phi2.ask(question, raw)
     const trimmed = await phi2.ask(question)
     assert.match(untrimmed.text, /\n(Instruct|Question|Exercise|Output)/)
@@ -37,7 +42,10 @@ test('code: the raw model writes more functions, the trimmed answer is one body'
   assert.equal(trimmed.stop, 'dedent')
   assert.ok(untrimmed.text.includes(trimmed.text))
   for (const line of trimmed.text.split('\n')) assert.match(line, /^(\s+\S.*)?$/)
-  assert.equal(trimmed.source, `def print_prime(n):\n   """\n   Print all primes between 1 and n\n   """\n${trimmed.text}`)
+  assert.equal(
+    trimmed.source,
+    `def print_prime(n):\n   """\n   Print all primes between 1 and n\n   """\n${trimmed.text}`,
+  )
 })
 
 test('complete leaves the text as the model wrote it', async () => {

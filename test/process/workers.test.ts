@@ -46,10 +46,26 @@ test('two workers end and the main thread goes on', async () => {
 
 for (const [stage, body, when] of [
   ['loads', `parentPort.postMessage('go'); await Phi2.load({ model: 'tiny' })`, 0],
-  ['is idle with an open model', `const phi2 = await Phi2.load({ model: 'tiny' }); parentPort.postMessage('go'); setInterval(() => phi2, 1000)`, 10],
-  ['decodes', `const phi2 = await Phi2.load({ model: 'tiny' }); parentPort.postMessage('go'); await phi2.complete('Hi', ${long})`, 30],
-  ['reads a long prompt', `const phi2 = await Phi2.load({ model: 'tiny' }); parentPort.postMessage('go'); await phi2.complete('word '.repeat(1900))`, 10],
-  ['closes its model', `const phi2 = await Phi2.load({ model: 'tiny' }); void phi2.complete('Hi', ${long}); setTimeout(() => { parentPort.postMessage('go'); phi2.close() }, 20)`, 0],
+  [
+    'is idle with an open model',
+    `const phi2 = await Phi2.load({ model: 'tiny' }); parentPort.postMessage('go'); setInterval(() => phi2, 1000)`,
+    10,
+  ],
+  [
+    'decodes',
+    `const phi2 = await Phi2.load({ model: 'tiny' }); parentPort.postMessage('go'); await phi2.complete('Hi', ${long})`,
+    30,
+  ],
+  [
+    'reads a long prompt',
+    `const phi2 = await Phi2.load({ model: 'tiny' }); parentPort.postMessage('go'); await phi2.complete('word '.repeat(1900))`,
+    10,
+  ],
+  [
+    'closes its model',
+    `const phi2 = await Phi2.load({ model: 'tiny' }); void phi2.complete('Hi', ${long}); setTimeout(() => { parentPort.postMessage('go'); phi2.close() }, 20)`,
+    0,
+  ],
 ] as const) {
   test(`a worker that is terminated while it ${stage} takes nothing along`, async () => {
     const stdout = await cleanly(`

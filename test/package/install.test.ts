@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { packageRoot } from '../../src/package-root.js'
+import { temporaryFolder } from '../helpers/model.js'
+
+// The packed tarball in an empty folder, as a user would have it. The addon is this checkout's: packages with prebuilt
+// binaries do not exist yet.
+const folder = temporaryFolder()
+const app = join(folder, 'app')
+const env: NodeJS.ProcessEnv = { ...process.env, PHI2_BINDING: join(packageRoot(), 'build', 'Release', 'phi2.node') }
+delete env.PHI2_MODEL
+const quiet = ['--no-audit', '--no-fund', '--loglevel=error']
+
+function npm(args: string[], cwd: string): string {
+  return execFileSync('npm', args, { cwd, encoding: 'utf8', env, shell: process.platform === 'win32' })
+}
+
+function run(file: string, program: string): { status: number | null; stdout: string; stderr: string } {
+  writeFileSync(join(app, file), program)
+  return spawnSync(process.execPath, [file], { cwd: app, encoding: 'utf8', env, timeout: 60_000 })
+}
+
+npm(['run', 'compile', '--silent'], packageRoot())
+npm(['pack', '--ignore-scripts', '--pack-destination', folder, ...quiet], packageRoot())
+const tarball = readdirSync(folder).find((name) => name.endsWith('.tgz'))
+assert.ok(tarball)
+mkdirSync(app)
+writeFileSync(join(app, 'package.json'), '{ "private": true }')
+npm(['install', join(folder, tarball), '--prefer-offline', ...quiet], app)
+
+const question = 'What is the capital of France?'
+
+test('an ES module imports the installed package and gets an answer from the embedded model', () => {
+  const { status, stdout, stderr } = run(
+    'program.mjs',
+    `import { Phi2 } from 'phi2'
+    const phi2 = await Phi2.load()
+    console.log((await phi2.ask('${question}')).text, phi2.info.embedded)
+    await phi2.close()`,
+  )
+  assert.equal(stderr, '')
+  assert.equal(stdout, 'The capital of France is Paris. true\n')
+  assert.equal(status, 0)
+})
+
+test('CommonJS requires it', () => {
+  const { status, stdout, stderr } = run(
+    'program.cjs',
+    `const { Phi2, Phi2Error } = require('phi2')
+    Phi2.load({ model: 'tiny' }).then(async (phi2) => {
+      console.log((await phi2.ask('${question}')).text, typeof Phi2Error)
+    })`,
+  )
+  assert.doesNotMatch(stderr, /Error/)
+  assert.equal(stdout, 'The capital of France is Paris. function\n')
+  assert.equal(status, 0)
+})
+
+test('the toolkit is importable as phi2/gguf', () => {
+  const { stdout, stderr } = run(
+    'toolkit.mjs',
+    `import { readHeader } from 'phi2/gguf'
+    import { Phi2 } from 'phi2'
+    const phi2 = await Phi2.load()
+    const header = await readHeader(phi2.info.path)
+    console.log(header.tensors.length)`,
+  )
+  assert.equal(stderr, '')
+  assert.equal(stdout, '75\n')
+})
+
+test('npx phi2 answers', () => {
+  const { status, stdout } = spawnSync('npx', ['phi2', 'ask', question], {
+    cwd: app,
+    encoding: 'utf8',
+    env,
+    timeout: 60_000,
+    shell: process.platform === 'win32',
+  })
+  assert.equal(stdout, 'The capital of France is Paris.\n')
+  assert.equal(status, 0)
+})
+
+test('types of the installed package satisfy a strict consumer under node16 and bundler resolution', () => {
+  writeFileSync(
+    join(app, 'consumer.mts'),
+    `import { type Answer, type GenerateOptions, Phi2, Phi2Error } from 'phi2'
+    const options: GenerateOptions = { maxTokens: 5, stop: ['x'] }
+    const phi2: Phi2 = await Phi2.load({ model: 'tiny' })
+    const answer: Answer = await phi2.ask('x', options)
+    for await (const text of phi2.complete('x')) text.toUpperCase()
+    const { source } = await phi2.code({ signature: 'def f():' })
+    const dropped: number = (await phi2.chat().say('x')).droppedTurns
+    // @ts-expect-error unknown option
+    phi2.ask('x', { maxtokens: 5 })
+    export { answer, dropped, Phi2Error, source }`,
+  )
+  const tsc = join(packageRoot(), 'node_modules', 'typescript', 'bin', 'tsc')
+  const types = join(packageRoot(), 'node_modules', '@types')
+  for (const [module, resolution] of [
+    ['node16', 'node16'],
+    ['esnext', 'bundler'],
+  ]) {
+    const { status, stdout } = spawnSync(
+      process.execPath,
+      [
+        tsc,
+        '--noEmit',
+        '--strict',
+        '--target',
+        'es2023',
+        '--lib',
+        'es2023,esnext.disposable',
+        '--module',
+        module!,
+        '--moduleResolution',
+        resolution!,
+        '--typeRoots',
+        types,
+        '--types',
+        'node',
+        'consumer.mts',
+      ],
+      { cwd: app, encoding: 'utf8' },
+    )
+    assert.equal(stdout, '')
+    assert.equal(status, 0)
+  }
+})
+
+test('without an addon the error names the platform and the remedies', () => {
+  const without = { ...env }
+  delete without.PHI2_BINDING
+  writeFileSync(
+    join(app, 'without.mjs'),
+    `import { Phi2 } from 'phi2'\nawait Phi2.load().catch((error) => console.log(error.code, error.message))`,
+  )
+  const { stdout } = spawnSync(process.execPath, ['without.mjs'], { cwd: app, encoding: 'utf8', env: without })
+  assert.match(stdout, /PHI2_BINDING_NOT_FOUND/)
+  assert.match(stdout, new RegExp(`${process.platform}-${process.arch}`))
+  assert.match(stdout, /npm run build/)
+})
