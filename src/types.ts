@@ -77,7 +77,11 @@ export interface GenerateOptions {
   minP?: number
   /** Locally typical sampling; 1 is off. @default 1 */
   typicalP?: number
-  /** Same seed, same text (on the same machine). No seed is random; the one used is in `Answer.seed`. */
+  /**
+   * Same seed, same text on the same machine, if no other answer runs at the same time: then steps are shared, and their
+   * rounding can turn a sampled text another way. With a seed the prompt is read anew, without the cache of earlier ones.
+   * No seed is random; the one used is in `Answer.seed`.
+   */
   seed?: number
   /** Divides the logits of recent tokens; 1 is off. @default 1 */
   repeatPenalty?: number
@@ -144,7 +148,7 @@ export interface Answer {
   stop?: string
   usage: Usage
   timings: Timings
-  /** The seed that was used: give it again to get the same text. */
+  /** The seed that was used. */
   seed: number
   /** Ids of the tokens that make up the text before trimming (a token that a stop cuts in two is included). */
   tokens: number[]
