@@ -17,6 +17,7 @@ const ADDON = `
 const { copyFileSync, writeFileSync } = require('node:fs')
 globalThis.quantizeCalls = []
 exports.initBackend = () => {}
+exports.stopForExit = () => {}
 exports.quantize = async (options) => {
   globalThis.quantizeCalls.push(options)
   if (options.type === 'q8_0' || options.type === 'q4_k_m') return copyFileSync(options.path_in, options.path_out)
