@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { Phi2Error } from './errors.js'
 import { packageRoot, realPath } from './package-root.js'
-import type { DeviceInfo, StopRule } from './types.js'
+import type { DeviceInfo, ModelInfo, StopRule } from './types.js'
 
 /** The whole boundary to C++: what `phi2.node` exports. Option names are already llama.cpp's here (see `options.ts`). */
 export interface NativeAddon {
@@ -46,25 +46,8 @@ export interface NativeLoad {
   cancel(): void
 }
 
-export interface NativeModelInfo {
-  name: string
-  fileType: string
-  parameters: number
-  size: number
-  vocabularySize: number
-  usedVocabularySize: number
-  trainedContextSize: number
-  embeddingSize: number
-  layers: number
-  heads: number
-  contextSize: number
-  sequenceSize: number
-  batchSize: number
-  maxSequences: number
-  device: string
-  gpuLayers: number
-  warnings: string[]
-}
+/** What the engine itself knows of {@link ModelInfo}. */
+export type NativeModelInfo = Omit<ModelInfo, 'path' | 'embedded' | 'headSize' | 'kvType' | 'flashAttention' | 'threads'>
 
 /** A model with its context and engine thread. */
 export interface NativeEngine {

@@ -87,11 +87,14 @@ std::vector<BackendFeatures> ListBackends() {
   return backends;
 }
 
+void* CpuBackendFunction(const char* name) {
+  ggml_backend_reg_t reg = CpuRegistry();
+  return reg == nullptr ? nullptr : ggml_backend_reg_get_proc_address(reg, name);
+}
+
 std::string CpuBackendPath() {
 #if defined(__linux__) || defined(__APPLE__)
-  ggml_backend_reg_t reg = CpuRegistry();
-  if (reg == nullptr) return "";
-  void* symbol = ggml_backend_reg_get_proc_address(reg, "ggml_backend_get_features");
+  void* symbol = CpuBackendFunction("ggml_backend_get_features");
   Dl_info info;
   if (symbol != nullptr && dladdr(symbol, &info) != 0 && info.dli_fname != nullptr) return info.dli_fname;
 #endif

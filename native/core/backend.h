@@ -32,6 +32,9 @@ std::vector<BackendFeatures> ListBackends();
 /// Path of the shared library that serves as the CPU backend.
 std::string CpuBackendPath();
 
+/// A function of the CPU backend, which is a plug-in and so cannot be linked to. Null if it has none of that name.
+void* CpuBackendFunction(const char* name);
+
 /// Whether every device that can hold layers heeds the abort callback: true with CPU devices only.
 bool AbortCallbackWorks();
 

@@ -20,19 +20,10 @@ constexpr size_t kFirstPrefill = 64;  // before anything was measured
 // Rows of logits in one step: bounds the output buffer (200 KiB a row) when a request asks for many.
 constexpr uint32_t kMaxOutputs = 64;
 
-ggml_backend_reg_t CpuRegistry() {
-  return ggml_backend_dev_backend_reg(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU));
-}
-
-template <typename Function>
-Function CpuFunction(const char* name) {
-  return reinterpret_cast<Function>(ggml_backend_reg_get_proc_address(CpuRegistry(), name));
-}
-
 }  // namespace
 
 void Engine::ThreadpoolDeleter::operator()(ggml_threadpool* pool) const {
-  CpuFunction<void (*)(ggml_threadpool*)>("ggml_threadpool_free")(pool);
+  reinterpret_cast<void (*)(ggml_threadpool*)>(CpuBackendFunction("ggml_threadpool_free"))(pool);
 }
 
 Engine::Engine(std::shared_ptr<Model> model, const EngineOptions& options, EventSink* sink)
@@ -77,7 +68,8 @@ void Engine::CreateContext(const EngineOptions& options) {
   // Without a pool of its own the CPU backend starts and joins threads for every step.
   if (options.n_threads > 1) {
     ggml_threadpool_params pool = ggml_threadpool_params_default(options.n_threads);
-    threadpool_.reset(CpuFunction<ggml_threadpool* (*)(ggml_threadpool_params*)>("ggml_threadpool_new")(&pool));
+    using NewPool = ggml_threadpool* (*)(ggml_threadpool_params*);
+    threadpool_.reset(reinterpret_cast<NewPool>(CpuBackendFunction("ggml_threadpool_new"))(&pool));
     if (threadpool_) llama_attach_threadpool(context_.get(), threadpool_.get(), threadpool_.get());
   }
 }
