@@ -12,6 +12,7 @@ foreach(part COMMON TESTS TOOLS EXAMPLES SERVER APP UI MTMD)
   set(LLAMA_BUILD_${part} OFF CACHE BOOL "" FORCE)
 endforeach()
 set(LLAMA_OPENSSL OFF CACHE BOOL "" FORCE)
+set(LLAMA_BUILD_IS_DEV OFF CACHE BOOL "" FORCE)  # the pin is a release
 set(LLAMA_ALL_WARNINGS OFF CACHE BOOL "" FORCE)
 
 # GPU plug-ins from npm ask for `libggml-base.so` by that exact name; a versioned SONAME would bring in a second copy
