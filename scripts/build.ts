@@ -4,7 +4,7 @@
 //   --cuda       the CUDA backend too (needs nvcc and cuBLAS; CMAKE_CUDA_ARCHITECTURES is heeded)
 //   -DNAME=VALUE passed on to CMake
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -74,6 +74,7 @@ function forgetOtherConfiguration(command: readonly string[]): void {
   if (existsSync(join(folder, 'CMakeCache.txt')) && (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== wanted)) {
     for (const name of ['CMakeCache.txt', 'CMakeFiles']) rmSync(join(folder, name), { recursive: true, force: true })
   }
+  mkdirSync(folder, { recursive: true })
   writeFileSync(stamp, wanted)
 }
 

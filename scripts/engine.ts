@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { packageRoot } from '../src/package-root.js'
 
 /** The pinned engine: `native/llama.cpp.json`. */
@@ -67,6 +67,7 @@ function fetchTarball(pin: Pin, folder: string): string {
     [...npm.args, 'pack', spec, '--json', '--ignore-scripts', '--pack-destination', folder],
     {
       encoding: 'utf8',
+      shell: npm.command === 'npm.cmd', // a batch file
       // A parent `npm ci --ignore-scripts` or `npm pack --dry-run` must not change what this inner call does.
       env: { ...process.env, npm_config_dry_run: 'false', npm_config_json: 'true' },
     },
@@ -98,7 +99,7 @@ function tarballName(json: string): string {
 // The npm that runs this script, if one does: another on the PATH may have other settings.
 function npmCommand(): { command: string; args: string[] } {
   const cli = process.env.npm_execpath
-  if (cli?.endsWith('.js') && /npm/.test(cli)) return { command: process.execPath, args: [cli] }
+  if (cli && basename(cli) === 'npm-cli.js') return { command: process.execPath, args: [cli] }
   return { command: process.platform === 'win32' ? 'npm.cmd' : 'npm', args: [] }
 }
 

@@ -80,7 +80,7 @@ export class Chat {
 
   /** The turns so far. */
   get turns(): readonly ChatTurn[] {
-    return this.#turns
+    return [...this.#turns]
   }
 
   /** The whole conversation as the model reads it. */

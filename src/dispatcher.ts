@@ -1,9 +1,11 @@
 import type { NativeChunkEvent, NativeEndEvent, NativeEngine, NativeEvent, NativeRequest } from './native.js'
 
-/** Who hears of one request. Neither function may throw. */
+/** Who hears of one request. */
 export interface RequestSink {
   onChunk(event: NativeChunkEvent): void
   onEnd(event: NativeEndEvent): void
+  /** One of the two others threw: the request hears of nothing more. */
+  onError(error: unknown): void
 }
 
 /**
@@ -16,11 +18,14 @@ export class Dispatcher {
   readonly onEvents = (events: NativeEvent[]): void => {
     for (const event of events) {
       const sink = this.#sinks.get(event.id)
-      if (event.type === 'chunk') {
-        sink?.onChunk(event)
-      } else {
+      if (event.type === 'end') this.#sinks.delete(event.id)
+      try {
+        if (event.type === 'end') sink?.onEnd(event)
+        else sink?.onChunk(event)
+      } catch (error) {
+        // The others in the list must still get theirs.
         this.#sinks.delete(event.id)
-        sink?.onEnd(event)
+        sink?.onError(error)
       }
     }
   }

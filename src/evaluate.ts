@@ -1,5 +1,5 @@
 import type { Dispatcher } from './dispatcher.js'
-import { Phi2Error } from './errors.js'
+import { nativeError, Phi2Error, type Phi2ErrorCode } from './errors.js'
 import type { NativeEndEvent, NativeEngine, NativeRequest } from './native.js'
 import { resolveGenerate } from './options.js'
 import { stopProfiles } from './stops.js'
@@ -27,10 +27,12 @@ export async function evaluate(
     reproducible: true,
     logit_positions: Int32Array.from(wanted.logitPositions ?? []),
   }
-  const end = await new Promise<NativeEndEvent>((resolve) => {
-    dispatcher.submit(engine, request, { onChunk: () => {}, onEnd: resolve })
+  const end = await new Promise<NativeEndEvent>((resolve, reject) => {
+    dispatcher.submit(engine, request, { onChunk: () => {}, onEnd: resolve, onError: reject })
+  }).catch((error) => {
+    throw nativeError(error)
   })
-  if (end.reason === 'error') throw new Phi2Error('PHI2_DECODE_FAILED', end.error?.message ?? 'The engine failed.')
+  if (end.error) throw new Phi2Error(end.error.code as Phi2ErrorCode, end.error.message)
   if (end.reason === 'abort') throw new Phi2Error('PHI2_CLOSED', 'The model was closed during the computation.')
   return { logprobs: end.promptLogprobs ?? new Float32Array(0), logits: end.logits ?? new Float32Array(0) }
 }

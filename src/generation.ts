@@ -46,7 +46,7 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
   #iterating = false
   #awaited = false
   #paused = false
-  #wakeReader: (() => void) | undefined
+  #wakeReaders: (() => void)[] = []
 
   constructor(plan: GenerationPlan<T>) {
     this.#plan = plan
@@ -78,7 +78,9 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
   abort(reason: unknown = new Phi2Error('PHI2_ABORTED', 'The answer was aborted.')): void {
     if (this.#state !== 'running' || this.#abortReason) return
     this.#abortReason = { reason }
-    if (this.#id !== undefined) this.#plan.engine.abort(this.#id)
+    // Before it has an id its prompt is being tokenized: nobody needs to wait for that.
+    if (this.#id === undefined) this.#fail(reason)
+    else this.#plan.engine.abort(this.#id)
   }
 
   // biome-ignore lint/suspicious/noThenProperty: a Generation is awaitable by design
@@ -91,6 +93,7 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
     return this.#result.then(onFulfilled, onRejected)
   }
 
+  /** As of every promise. Like `then`, it awaits the whole answer: an iterating reader beside it no longer slows it down. */
   catch<B = never>(onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<T | B> {
     return this.then(undefined, onRejected)
   }
@@ -113,9 +116,12 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
           this.#balance()
           if (value !== undefined) return { done: false, value }
           if (this.#state === 'done') break
-          if (this.#state === 'failed') throw this.#failure
+          if (this.#state === 'failed') {
+            closed = true
+            throw this.#failure
+          }
           await new Promise<void>((wake) => {
-            this.#wakeReader = wake
+            this.#wakeReaders.push(wake)
           })
         }
         return finished
@@ -133,7 +139,7 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
     const { engine, dispatcher, options, prompt } = this.#plan
     try {
       const { tokens, atLineStart } = await prompt()
-      if (this.#abortReason) return this.#fail(this.#abortReason.reason)
+      if (this.#state !== 'running') return // aborted meanwhile
       const request = {
         tokens,
         n_predict: options.n_predict,
@@ -151,6 +157,10 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
           this.#emit(this.#trimmer.push(event.text))
         },
         onEnd: (event) => this.#onEnd(event),
+        onError: (error) => {
+          if (this.#id !== undefined) engine.abort(this.#id)
+          this.#fail(nativeError(error))
+        },
       })
     } catch (error) {
       this.#fail(nativeError(error))
@@ -190,6 +200,7 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
   }
 
   #fail(reason: unknown): void {
+    if (this.#state !== 'running') return
     this.#failure = reason
     this.#end('failed')
     this.#plan.onFailure?.(this.#text)
@@ -211,9 +222,9 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
   }
 
   #wake(): void {
-    const wake = this.#wakeReader
-    this.#wakeReader = undefined
-    wake?.()
+    const readers = this.#wakeReaders
+    this.#wakeReaders = []
+    for (const wake of readers) wake()
   }
 
   // Back-pressure. Who awaits the whole answer must get it, whatever a reader beside it does.

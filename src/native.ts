@@ -47,7 +47,10 @@ export interface NativeLoad {
 }
 
 /** What the engine itself knows of {@link ModelInfo}. */
-export type NativeModelInfo = Omit<ModelInfo, 'path' | 'embedded' | 'headSize' | 'kvType' | 'flashAttention' | 'threads'>
+export type NativeModelInfo = Omit<
+  ModelInfo,
+  'path' | 'embedded' | 'headSize' | 'kvType' | 'flashAttention' | 'threads'
+>
 
 /** A model with its context and engine thread. */
 export interface NativeEngine {
@@ -66,8 +69,12 @@ export interface NativeEngine {
   pause(id: number): void
   resume(id: number): void
   stats(): NativeStats
-  /** Aborts what runs, joins the thread, frees context and model. Idempotent. */
+  /** A longer prompt has more tokens than a sequence can hold, whatever it says. */
+  readonly maxPromptBytes: number
+  /** Aborts what runs, joins the thread, frees the context, delivers the last events. Idempotent. */
   close(): Promise<void>
+  /** After close(): frees the weights and the vocabulary. */
+  free(): Promise<void>
 }
 
 export interface NativeStats {

@@ -74,9 +74,8 @@ export const generateSchema = {
   seed: { type: 'integer', min: 0, max: maxSeed, doc: 'Same seed, same text', cli: true },
   repeatPenalty: {
     type: 'number',
-    min: 0,
+    min: 0.01,
     max: 100,
-    above: true,
     default: 1,
     doc: 'Divides logits of recent tokens; 1 is off',
     cli: true,
@@ -238,7 +237,7 @@ export function resolveGenerate(
       dry_base: optionValue(dry ?? {}, drySchema, 'base') as number,
       dry_allowed_length: optionValue(dry ?? {}, drySchema, 'allowedLength') as number,
       dry_last_n: optionValue(dry ?? {}, drySchema, 'lastN') as number,
-      dry_breakers: [...(optionValue(dry ?? {}, drySchema, 'breakers') as readonly string[])],
+      dry_breakers: parseBreakers(optionValue(dry ?? {}, drySchema, 'breakers')),
       mirostat: mirostat !== undefined,
       mirostat_tau: optionValue(mirostat ?? {}, mirostatSchema, 'tau') as number,
       mirostat_eta: optionValue(mirostat ?? {}, mirostatSchema, 'eta') as number,
@@ -297,14 +296,41 @@ function refuseQuantizedKv(kvType: unknown): void {
   )
 }
 
+// Each is compared with the whole vocabulary.
+const maxBreakers = 32
+const maxBreakerLength = 64
+
+function parseBreakers(breakers: unknown): string[] {
+  const list: unknown[] = Array.isArray(breakers) ? breakers : [breakers]
+  const sound = (text: unknown) => typeof text === 'string' && text !== '' && text.length <= maxBreakerLength
+  if (list.length > maxBreakers || !list.every(sound)) {
+    throw optionError(
+      'range',
+      `Expected at most ${maxBreakers} strings of 1 to ${maxBreakerLength} characters for dry.breakers but received ${list.length <= maxBreakers ? show(list.find((text) => !sound(text))) : `${list.length}`}`,
+    )
+  }
+  return list as string[]
+}
+
+// Beyond this the engine's samplers, which sort logits by their value, overflow; and 1000 decides any choice already.
+const maxBias = 1000
+
 function resolveLogitBias(bias: GenerateOptions['logitBias']): { bias_tokens: Int32Array; bias_values: Float32Array } {
+  const prototype = bias === undefined ? null : Object.getPrototypeOf(bias)
+  if (prototype !== null && prototype !== Object.prototype) {
+    throw optionError('type', 'Expected a plain object { [token]: number } for logitBias')
+  }
   const entries = Object.entries(bias ?? {})
   for (const [token, value] of entries) {
     if (!/^\d+$/.test(token) || Number(token) > 0x7fffffff) {
       throw optionError('type', `Expected token ids as keys of logitBias but received ${show(token)}`)
     }
-    if (typeof value !== 'number' || Number.isNaN(value) || value === Number.POSITIVE_INFINITY) {
-      throw optionError('type', `Expected a number or -Infinity for logitBias[${token}] but received ${show(value)}`)
+    if (typeof value !== 'number' || !(Math.abs(value) <= maxBias || value === Number.NEGATIVE_INFINITY)) {
+      const kind = typeof value === 'number' ? 'range' : 'type'
+      throw optionError(
+        kind,
+        `Expected a number from -${maxBias} to ${maxBias}, or -Infinity, for logitBias[${token}] but received ${show(value)}`,
+      )
     }
   }
   return {

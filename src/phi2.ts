@@ -9,8 +9,8 @@ import { type ResolvedLoad, resolveGenerate, resolveLoad } from './options.js'
 import { codeIndent, codePrompt, qaPrompt } from './prompts.js'
 import { runSelfCheck, type SelfCheck } from './self-check.js'
 import { codeProfile, stopProfiles } from './stops.js'
-import { defaultThreads } from './threads.js'
-import { tokenizeText } from './tokenize.js'
+import { chooseThreads } from './threads.js'
+import { tokenizePrompt, tokenizeText } from './tokenize.js'
 import type {
   Answer,
   ChatOptions,
@@ -53,7 +53,7 @@ export class Phi2 implements AsyncDisposable {
     resolved.signal?.throwIfAborted()
     const model = resolveModel(resolved.model)
     const dispatcher = new Dispatcher()
-    const threads = resolved.threads ?? defaultThreads(model.bytes)
+    const { threads, warning } = chooseThreads(resolved.threads, model.bytes)
     const engine = await loadEngine(model, { ...resolved, threads }, dispatcher)
     const { kvType, flashAttention } = resolved
     const { path, embedded } = model
@@ -65,6 +65,7 @@ export class Phi2 implements AsyncDisposable {
       headSize: embeddingSize / heads,
       kvType,
       flashAttention,
+      warnings: warning === undefined ? engine.info.warnings : [...engine.info.warnings, warning],
       threads,
     })
   }
@@ -114,10 +115,10 @@ export class Phi2 implements AsyncDisposable {
   }
 
   /** Token ids of a text. No BOS is added: Phi-2 has none. `special` (default true) reads `<|endoftext|>` as the token. */
-  async tokenize(source: string, options: { special?: boolean } = {}): Promise<number[]> {
+  async tokenize(source: string, options?: { special?: boolean }): Promise<number[]> {
     try {
       if (source === '') return []
-      return Array.from(await tokenizeText(this.#engine, text(source, 'text'), options.special ?? true))
+      return Array.from(await tokenizeText(this.#engine, text(source, 'text'), options?.special ?? true))
     } catch (error) {
       throw nativeError(error)
     }
@@ -142,7 +143,11 @@ export class Phi2 implements AsyncDisposable {
    * (other models). What `phi2 doctor` shows.
    */
   async selfCheck(): Promise<SelfCheck> {
-    return runSelfCheck(this.#engine, this.#dispatcher, this.info.embedded)
+    try {
+      return await runSelfCheck(this.#engine, this.#dispatcher, this.info.embedded)
+    } catch (error) {
+      throw nativeError(error)
+    }
   }
 
   /** What the engine is doing: for tests and for people who tune. */
@@ -155,7 +160,7 @@ export class Phi2 implements AsyncDisposable {
    * Idempotent. Using the model afterwards throws `PHI2_CLOSED`.
    */
   close(): Promise<void> {
-    this.#closing ??= this.#engine.close()
+    this.#closing ??= this.#engine.close().then(() => this.#engine.free())
     return this.#closing
   }
 
@@ -189,7 +194,7 @@ export class Phi2 implements AsyncDisposable {
       dispatcher: this.#dispatcher,
       options,
       prompt: async () => ({
-        tokens: await tokenizeText(this.#engine, prompt, special),
+        tokens: await tokenizePrompt(this.#engine, prompt, special),
         atLineStart: prompt.endsWith('\n'),
       }),
       finish,
@@ -229,6 +234,7 @@ async function loadEngine(
     const engine = await load.promise
     if (signal?.aborted) {
       await engine.close()
+      await engine.free()
       throw signal.reason
     }
     return engine

@@ -4,6 +4,7 @@ import type { Dispatcher } from './dispatcher.js'
 import { evaluate } from './evaluate.js'
 import type { NativeEngine } from './native.js'
 import { packageRoot } from './package-root.js'
+import { tokenizeText } from './tokenize.js'
 
 export interface SelfCheck {
   ok: boolean
@@ -35,7 +36,7 @@ export async function runSelfCheck(
   ) as StoredPrompts
   const prompts: SelfCheck['prompts'] = []
   for (const { name, text, tokens, logLikelihood } of stored.prompts) {
-    const ids = engine.tokenize(text, true)
+    const ids = await tokenizeText(engine, text, true)
     const { logprobs } = await evaluate(engine, dispatcher, ids, { logprobs: true })
     const found = logprobs.reduce((sum, logprob) => sum + logprob, 0) / Math.max(1, logprobs.length)
     // Another model has other likelihoods: there only a number that is none is wrong.

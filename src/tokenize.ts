@@ -1,7 +1,25 @@
+import { Phi2Error } from './errors.js'
 import type { NativeEngine } from './native.js'
 
 // About a millisecond of tokenizing: longer texts go to another thread.
 const shortText = 4096
+
+/**
+ * Tokens of a prompt. One that is too long whatever it says is refused before it is tokenized, which takes its time.
+ * @throws {Phi2Error} `PHI2_CONTEXT_FULL`
+ */
+export async function tokenizePrompt(engine: NativeEngine, text: string, special: boolean): Promise<Int32Array> {
+  const bytes = Buffer.byteLength(text)
+  const { maxPromptBytes, info } = engine
+  if (bytes > maxPromptBytes) {
+    const atLeast = Math.ceil((bytes / maxPromptBytes) * info.sequenceSize)
+    throw new Phi2Error(
+      'PHI2_CONTEXT_FULL',
+      `The prompt has ${bytes} bytes, which is more than ${atLeast} tokens, but a sequence holds at most ${info.sequenceSize}. Shorten the prompt.`,
+    )
+  }
+  return tokenizeText(engine, text, special)
+}
 
 /** Tokens of a text without ever blocking the event loop for long. */
 export async function tokenizeText(engine: NativeEngine, text: string, special: boolean): Promise<Int32Array> {

@@ -93,7 +93,7 @@ export interface GenerateOptions {
   penaltyLastN?: number
   dry?: DryOptions
   mirostat?: MirostatOptions
-  /** Added to the logit of a token id before sampling; -Infinity bans it. */
+  /** Added to the logit of a token id before sampling, -1000 to 1000; -Infinity bans it. */
   logitBias?: Readonly<Record<number, number>>
   /** Further texts that end the answer, anywhere in it. Never part of the text. */
   stop?: string | readonly string[]

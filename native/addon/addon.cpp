@@ -53,6 +53,7 @@ Napi::Value QuantizeFile(const Napi::CallbackInfo& info) {
   if (info.Length() < 1 || !info[0].IsObject()) throw BadArgument(info.Env(), "Expected an object for options.");
   PromiseTask task;
   task.work = [options = ReadQuantizeOptions(info[0].As<Napi::Object>())] { Quantize(options); };
+  task.leave_at_exit = true;
   task.result = [](Napi::Env env) { return env.Undefined(); };
   return RunTask(info.Env(), "phi2 quantize", std::move(task));
 }

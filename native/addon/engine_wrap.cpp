@@ -1,6 +1,8 @@
 #include "addon/engine_wrap.h"
 
+#include <cmath>
 #include <cstring>
+#include <system_error>
 
 #include "addon/addon_data.h"
 #include "addon/errors.h"
@@ -31,6 +33,18 @@ uint32_t IdArgument(const Napi::CallbackInfo& info) {
   return info[0].As<Napi::Number>().Uint32Value();
 }
 
+/// What must be done is done on this thread when no other is to be had.
+Napi::Value RunOrWait(Napi::Env env, const char* name, PromiseTask task) {
+  try {
+    return RunTask(env, name, task);
+  } catch (const std::system_error&) {
+    task.work();
+    Napi::Promise::Deferred deferred = Napi::Promise::Deferred::New(env);
+    deferred.Resolve(task.result(env));
+    return deferred.Promise();
+  }
+}
+
 Napi::Error NoToken(Napi::Env env, const std::string& found, int32_t n_vocab) {
   Napi::RangeError error = Napi::RangeError::New(
       env, "Expected a token id from 0 to " + std::to_string(n_vocab - 1) + " but received " + found + ".");
@@ -54,6 +68,8 @@ Napi::Function EngineWrap::Define(Napi::Env env) {
                          InstanceMethod<&EngineWrap::Resume>("resume"),
                          InstanceMethod<&EngineWrap::Stats>("stats"),
                          InstanceMethod<&EngineWrap::Close>("close"),
+                         InstanceMethod<&EngineWrap::Free>("free"),
+                         InstanceAccessor<&EngineWrap::MaxPromptBytes>("maxPromptBytes"),
                      });
 }
 
@@ -65,6 +81,7 @@ Napi::Object EngineWrap::Create(Napi::Env env, EngineParts parts) {
 EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineWrap>(info), env_(info.Env()) {
   if (info.Length() < 1 || !info[0].IsExternal()) throw BadArgument(info.Env(), "NativeEngine is made by loadModel().");
   parts_ = *info[0].As<Napi::External<EngineParts>>().Data();
+  model_ = parts_.engine->shared_model();
   napi_add_env_cleanup_hook(env_, OnEnvironmentEnd, this);
   hooked_ = true;
   info.Env().GetInstanceData<AddonData>()->to_stop.insert(this);
@@ -75,7 +92,7 @@ EngineWrap::~EngineWrap() {
   Forget();
   if (!parts_.engine) return;
   parts_.engine->Close();
-  if (!closing_) parts_.channel->Close(env_);
+  if (!closing_) parts_.channel->Release();
 }
 
 void EngineWrap::OnEnvironmentEnd(void* data) {
@@ -102,6 +119,16 @@ Engine& EngineWrap::OpenEngine(Napi::Env env) {
   return *parts_.engine;
 }
 
+const std::shared_ptr<Model>& EngineWrap::OpenModel(Napi::Env env) {
+  if (!model_) throw ToJs(env, Error("PHI2_CLOSED", "This model was closed; load it again to use it."));
+  return model_;
+}
+
+Napi::Value EngineWrap::MaxPromptBytes(const Napi::CallbackInfo& info) {
+  const double longest = static_cast<double>(OpenModel(info.Env())->longest_piece());
+  return Napi::Number::New(info.Env(), longest * parts_.engine->n_ctx_seq());
+}
+
 Napi::Value EngineWrap::Info(const Napi::CallbackInfo& info) {
   return Guard(info.Env(), [&] { return DescribeModel(info.Env(), OpenEngine(info.Env())); });
 }
@@ -114,7 +141,7 @@ Napi::Value EngineWrap::Tokenize(const Napi::CallbackInfo& info) {
 
 Napi::Value EngineWrap::TokenizeAsync(const Napi::CallbackInfo& info) {
   OpenEngine(info.Env());
-  auto model = parts_.engine->shared_model();
+  auto model = OpenModel(info.Env());
   auto tokens = std::make_shared<std::vector<llama_token>>();
   PromiseTask task;
   task.work = [model, tokens, text = TextArgument(info), special = FlagArgument(info, 1)] {
@@ -126,7 +153,7 @@ Napi::Value EngineWrap::TokenizeAsync(const Napi::CallbackInfo& info) {
 
 Napi::Value EngineWrap::Detokenize(const Napi::CallbackInfo& info) {
   return Guard(info.Env(), [&] {
-    const Model& model = OpenEngine(info.Env()).model();
+    const Model& model = *OpenModel(info.Env());
     Utf8Assembler utf8;
     std::string text;
     for (llama_token token : ReadTokens(info[0], "tokens")) {
@@ -140,9 +167,9 @@ Napi::Value EngineWrap::Detokenize(const Napi::CallbackInfo& info) {
 
 Napi::Value EngineWrap::Piece(const Napi::CallbackInfo& info) {
   return Guard(info.Env(), [&]() -> Napi::Value {
-    const Model& model = OpenEngine(info.Env()).model();
+    const Model& model = *OpenModel(info.Env());
     const double id = info.Length() > 0 && info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : -1;
-    if (id != static_cast<double>(static_cast<int64_t>(id)) || !model.IsToken(static_cast<int64_t>(id))) {
+    if (!(id >= 0 && id < model.n_vocab()) || id != std::floor(id)) {
       throw NoToken(info.Env(), info.Length() > 0 ? info[0].ToString().Utf8Value() : "nothing", model.n_vocab());
     }
     const std::string& piece = model.Piece(static_cast<llama_token>(id));
@@ -157,16 +184,22 @@ Napi::Value EngineWrap::Submit(const Napi::CallbackInfo& info) {
     if (info.Length() < 1 || !info[0].IsObject()) throw BadArgument(info.Env(), "Expected an object for request.");
     const uint32_t id = OpenEngine(info.Env()).Submit(ReadRequest(info[0].As<Napi::Object>()));
     // After Submit: its events can only be delivered once this call has returned to the event loop.
-    parts_.channel->Ref(info.Env());
+    parts_.channel->Hold(info.Env(), id);
     return Napi::Number::New(info.Env(), id);
   });
 }
 
 void EngineWrap::Abort(const Napi::CallbackInfo& info) { parts_.engine->Abort(IdArgument(info)); }
 
-void EngineWrap::Pause(const Napi::CallbackInfo& info) { parts_.engine->Pause(IdArgument(info)); }
+void EngineWrap::Pause(const Napi::CallbackInfo& info) {
+  parts_.engine->Pause(IdArgument(info));
+  parts_.channel->LetGo(info.Env(), IdArgument(info));
+}
 
-void EngineWrap::Resume(const Napi::CallbackInfo& info) { parts_.engine->Resume(IdArgument(info)); }
+void EngineWrap::Resume(const Napi::CallbackInfo& info) {
+  parts_.channel->Hold(info.Env(), IdArgument(info));
+  parts_.engine->Resume(IdArgument(info));
+}
 
 Napi::Value EngineWrap::Stats(const Napi::CallbackInfo& info) {
   const EngineStats stats = parts_.engine->stats();
@@ -190,7 +223,18 @@ Napi::Value EngineWrap::Close(const Napi::CallbackInfo& info) {
     if (first) channel->Close(env);
     return env.Undefined();
   };
-  return RunTask(info.Env(), "phi2 close", std::move(task));
+  return RunOrWait(info.Env(), "phi2 close", std::move(task));
+}
+
+Napi::Value EngineWrap::Free(const Napi::CallbackInfo& info) {
+  closing_ = true;
+  PromiseTask task;
+  task.work = [engine = parts_.engine, model = std::move(model_)]() mutable {
+    engine->ReleaseModel();
+    model.reset();
+  };
+  task.result = [](Napi::Env env) { return env.Undefined(); };
+  return RunOrWait(info.Env(), "phi2 free", std::move(task));
 }
 
 }  // namespace phi2

@@ -31,6 +31,7 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap>, private StopsAtExit {
 
  private:
   Napi::Value Info(const Napi::CallbackInfo& info);
+  Napi::Value MaxPromptBytes(const Napi::CallbackInfo& info);
   Napi::Value Tokenize(const Napi::CallbackInfo& info);
   Napi::Value TokenizeAsync(const Napi::CallbackInfo& info);
   Napi::Value Detokenize(const Napi::CallbackInfo& info);
@@ -41,14 +42,18 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap>, private StopsAtExit {
   void Resume(const Napi::CallbackInfo& info);
   Napi::Value Stats(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
+  Napi::Value Free(const Napi::CallbackInfo& info);
 
   static void OnEnvironmentEnd(void* data);
   Engine& OpenEngine(Napi::Env env);
+  /// The vocabulary outlives the engine: events that are delivered while it closes still need it.
+  const std::shared_ptr<Model>& OpenModel(Napi::Env env);
   void StopForExit() override;
   void Forget();
 
   napi_env env_;
   EngineParts parts_;
+  std::shared_ptr<Model> model_;  // until free()
   bool hooked_ = false;
   bool closing_ = false;
 };

@@ -122,8 +122,13 @@ void EventChannel::OnWake(Napi::Env env, Napi::Function on_events, EventChannel*
   }
 }
 
-void EventChannel::Ref(Napi::Env env) {
-  if (in_flight_++ == 0) channel_.Ref(env);
+void EventChannel::Hold(Napi::Env env, uint32_t id) {
+  holders_.insert(id);
+  if (holders_.size() == 1) channel_.Ref(env);
+}
+
+void EventChannel::LetGo(Napi::Env env, uint32_t id) {
+  if (holders_.erase(id) > 0 && holders_.empty()) channel_.Unref(env);
 }
 
 void EventChannel::Drain(Napi::Env env, Napi::Function on_events) {
@@ -142,7 +147,7 @@ void EventChannel::Drain(Napi::Env env, Napi::Function on_events) {
     object.Set("id", event.id);
     if (event.is_end) {
       Fill(env, object, event.ending);
-      if (--in_flight_ == 0) channel_.Unref(env);
+      LetGo(env, event.id);
     } else {
       Fill(env, object, event.chunk);
     }
@@ -153,7 +158,16 @@ void EventChannel::Drain(Napi::Env env, Napi::Function on_events) {
 
 void EventChannel::Close(Napi::Env env) {
   if (closed_) return;
-  Drain(env, on_events_.Value());
+  try {
+    Drain(env, on_events_.Value());
+  } catch (const Napi::Error&) {
+    // As in OnWake; the function must be let go of all the same.
+  }
+  Release();
+}
+
+void EventChannel::Release() {
+  if (closed_) return;
   closed_ = true;
   on_events_.Reset();
   channel_.Release();

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <vector>
 
 #include "core/engine.h"
@@ -16,7 +17,8 @@ namespace phi2 {
 /// of wake-ups, and one wake-up takes everything: while the JS thread is busy chunks of one request grow together and
 /// the engine never waits.
 ///
-/// Ref() and Unref() count requests in flight: with none the handle does not keep the process alive.
+/// The handle keeps the process alive while a request runs. A paused request does not count: whoever reads slowly has a
+/// handle of its own, and who has stopped reading must not keep the process for ever.
 class EventChannel : public EventSink, public std::enable_shared_from_this<EventChannel> {
  public:
   /// JS thread. The thread-safe function shares ownership, so late wake-ups find a live channel.
@@ -27,11 +29,14 @@ class EventChannel : public EventSink, public std::enable_shared_from_this<Event
   void OnEnd(uint32_t id, Ending ending) override;
 
   // --- JS thread ---
-  void Ref(Napi::Env env);
+  void Hold(Napi::Env env, uint32_t id);
+  void LetGo(Napi::Env env, uint32_t id);
   /// Calls on_events with what has gathered.
   void Drain(Napi::Env env, Napi::Function on_events);
   /// Delivers the rest and lets go of the thread-safe function. Only after the engine was closed.
   void Close(Napi::Env env);
+  /// The same without a word, for the collector.
+  void Release();
 
  private:
   struct Event {
@@ -51,8 +56,8 @@ class EventChannel : public EventSink, public std::enable_shared_from_this<Event
   std::mutex mutex_;  // guards outbox_
   std::vector<Event> outbox_;
   std::atomic<bool> wake_scheduled_{false};
-  uint32_t in_flight_ = 0;  // JS thread
-  bool closed_ = false;     // JS thread
+  std::set<uint32_t> holders_;  // JS thread
+  bool closed_ = false;         // JS thread
 };
 
 }  // namespace phi2

@@ -64,7 +64,9 @@ struct Loading {
     parts.engine = std::make_shared<Engine>(std::move(model), request.engine, parts.channel.get());
   }
 
-  void Fail(Napi::Env env) { parts.channel->Close(env); }
+  void Fail(Napi::Env env) {
+    if (parts.channel) parts.channel->Close(env);
+  }
 };
 
 std::string DeviceName(int32_t n_gpu_layers) {
@@ -95,7 +97,11 @@ Napi::Value LoadModel(const Napi::CallbackInfo& info) {
     PromiseTask task;
     task.work = [loading] { loading->Work(); };
     task.cancel = [loading] { loading->cancelled = true; };
-    task.result = [loading](Napi::Env e) -> Napi::Value { return EngineWrap::Create(e, std::move(loading->parts)); };
+    task.result = [loading](Napi::Env e) -> Napi::Value {
+      Napi::Object engine = EngineWrap::Create(e, loading->parts);
+      loading->parts = {};
+      return engine;
+    };
     task.settled = [loading](Napi::Env e, bool failed) {
       if (loading->progress) loading->progress->Close();
       if (failed) loading->Fail(e);

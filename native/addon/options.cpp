@@ -2,11 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "addon/errors.h"
 
 namespace phi2 {
 namespace {
+
+constexpr uint32_t kMaxBreakers = 32;  // each is compared with the whole vocabulary
+constexpr float kMaxBias = 1000;
 
 Napi::Error Wrong(const Napi::Object& object, const std::string& key, const char* expected) {
   return BadArgument(object.Env(), "Expected " + std::string(expected) + " for " + key + ".");
@@ -86,6 +90,7 @@ SamplerSpec ReadSampler(const Napi::Object& from) {
   const Napi::Value breakers = from.Get("dry_breakers");
   if (!breakers.IsArray()) throw Wrong(from, "dry_breakers", "an array");
   const auto list = breakers.As<Napi::Array>();
+  if (list.Length() > kMaxBreakers) throw Wrong(from, "dry_breakers", "at most 32 strings");
   for (uint32_t i = 0; i < list.Length(); ++i) {
     const Napi::Value item = list.Get(i);
     if (!item.IsString()) throw Wrong(from, "dry_breakers", "an array of strings");
@@ -102,7 +107,13 @@ SamplerSpec ReadSampler(const Napi::Object& from) {
     throw Wrong(from, "bias_values", "a Float32Array as long as bias_tokens");
   }
   const auto biases = values.As<Napi::Float32Array>();
-  for (size_t i = 0; i < ids.size(); ++i) spec.logit_bias.emplace_back(ids[i], biases[i]);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    // The engine's samplers sort logits into buckets by their value: huge ones overflow.
+    if (!(std::abs(biases[i]) <= kMaxBias) && biases[i] != -std::numeric_limits<float>::infinity()) {
+      throw Wrong(from, "bias_values", "numbers from -1000 to 1000, or -Infinity,");
+    }
+    spec.logit_bias.emplace_back(ids[i], biases[i]);
+  }
   return spec;
 }
 

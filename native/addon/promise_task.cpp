@@ -19,7 +19,13 @@ class Runner final : private StopsAtExit {
         env, name, 0, 1, runner, [](Napi::Env, void*, Runner* self) { delete self; }, static_cast<void*>(nullptr));
     // Hooks run last in, first out: this one joins the thread before the thread-safe function's own hook frees it.
     napi_add_env_cleanup_hook(env, OnEnvironmentEnd, runner);
-    runner->thread_ = std::thread([runner] { runner->Work(); });
+    try {
+      runner->thread_ = std::thread([runner] { runner->Work(); });
+    } catch (...) {  // no thread to be had
+      napi_remove_env_cleanup_hook(env, OnEnvironmentEnd, runner);
+      runner->channel_.Release();
+      throw;
+    }
     env.GetInstanceData<AddonData>()->to_stop.insert(runner);
     return promise;
   }
@@ -40,10 +46,9 @@ class Runner final : private StopsAtExit {
     channel_.NonBlockingCall();
   }
 
-  // Work that cannot be cancelled is left to run: it must not hold up the end of the process for minutes.
   void StopForExit() override {
-    if (!task_.cancel) return;
-    task_.cancel();
+    if (task_.leave_at_exit) return;
+    if (task_.cancel) task_.cancel();
     Join();
   }
 

@@ -17,9 +17,12 @@ struct PromiseTask {
   std::function<void(Napi::Env, bool failed)> settled;
   /// Called on the JS thread when the environment ends early; must make `work` return soon.
   std::function<void()> cancel;
+  /// Work that takes long and cannot be cancelled is left to run when the process exits: it must not hold up the end.
+  bool leave_at_exit = false;
 };
 
-/// Starts the task. JS thread. The process stays alive until the promise is settled.
+/// Starts the task. JS thread. The process stays alive until the promise is settled. Throws std::system_error when
+/// there can be no further thread.
 Napi::Promise RunTask(Napi::Env env, const char* name, PromiseTask task);
 
 }  // namespace phi2

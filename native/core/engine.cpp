@@ -29,7 +29,7 @@ void Engine::ThreadpoolDeleter::operator()(ggml_threadpool* pool) const {
 Engine::Engine(std::shared_ptr<Model> model, const EngineOptions& options, EventSink* sink)
     : model_(std::move(model)), sink_(sink), abort_callback_works_(AbortCallbackWorks()) {
   CreateContext(options);
-  batch_ = llama_batch_init(static_cast<int32_t>(n_batch_), 0, 1);
+  batch_ = Batch(static_cast<int32_t>(n_batch_));
   index_ = std::make_unique<PrefixIndex>(static_cast<int32_t>(n_seq_max_), n_ctx_);
   thread_ = std::thread([this] { Run(); });
 }
@@ -53,6 +53,7 @@ void Engine::CreateContext(const EngineOptions& options) {
   params.abort_callback = ShouldAbortStep;
   params.abort_callback_data = this;
 
+  RefuseTooLargeCache(options);
   LogCapture log;
   context_.reset(llama_init_from_model(model_->get(), params));
   if (!context_) {
@@ -74,23 +75,39 @@ void Engine::CreateContext(const EngineOptions& options) {
   }
 }
 
+// The system would promise the memory and end the process when it is touched.
+void Engine::RefuseTooLargeCache(const EngineOptions& options) const {
+  const llama_model* model = model_->get();
+  const double row = static_cast<double>(ggml_row_size(options.type_kv, llama_model_n_embd(model)));
+  const double bytes = 2.0 * options.n_ctx * llama_model_n_layer(model) * row;
+  size_t free = 0;
+  size_t total = 0;
+  ggml_backend_dev_memory(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU), &free, &total);
+  if (total == 0 || bytes < static_cast<double>(total)) return;
+  throw Error("PHI2_CONTEXT_FAILED", "A KV cache of " + std::to_string(options.n_ctx) + " cells takes " +
+                                         std::to_string(static_cast<int64_t>(bytes / 1e6)) +
+                                         " MB, but this machine has " + std::to_string(total / 1000000) +
+                                         " MB of memory. Use a smaller contextSize.");
+}
+
 // --- any thread ---
 
 uint32_t Engine::Submit(RequestSpec spec) {
+  const std::shared_ptr<Model> model = OpenModel();
   if (spec.tokens.empty()) throw Error("PHI2_INVALID_OPTION", "Expected a prompt of at least one token.");
   for (llama_token token : spec.tokens) {
-    if (!model_->IsToken(token))
+    if (!model->IsToken(token))
       throw Error("PHI2_INVALID_OPTION", "The prompt holds " + std::to_string(token) + ", which is no token id.");
   }
   for (const auto& [token, bias] : spec.sampler.logit_bias) {
-    if (!model_->IsToken(token))
+    if (!model->IsToken(token))
       throw Error("PHI2_INVALID_OPTION", "logitBias names " + std::to_string(token) + ", which is no token id.");
   }
   if (spec.tokens.size() > n_ctx_seq_) {
     throw Error("PHI2_CONTEXT_FULL", "The prompt has " + std::to_string(spec.tokens.size()) +
                                          " tokens but a sequence holds at most " + std::to_string(n_ctx_seq_) +
                                          ". Shorten the prompt" +
-                                         (n_ctx_seq_ < static_cast<uint32_t>(llama_model_n_ctx_train(model_->get()))
+                                         (n_ctx_seq_ < static_cast<uint32_t>(llama_model_n_ctx_train(model->get()))
                                               ? " or load the model with a larger contextSize."
                                               : "."));
   }
@@ -99,13 +116,28 @@ uint32_t Engine::Submit(RequestSpec spec) {
                                             [n_prompt](int32_t p) { return p < 0 || p >= n_prompt; }),
                              spec.logit_positions.end());
 
+  const uint32_t id = next_id_++;
+  auto sequence = std::make_unique<Sequence>(id, std::move(spec), model);
   std::lock_guard<std::mutex> lock(mutex_);
   if (closing_) throw Error("PHI2_CLOSED", "This model was closed; load it again to use it.");
-  const uint32_t id = next_id_++;
   abort_flags_[id] = std::make_shared<std::atomic<bool>>(false);
-  commands_.push_back({Command::Kind::kSubmit, id, std::make_unique<Sequence>(id, std::move(spec), model_)});
+  commands_.push_back({Command::Kind::kSubmit, id, std::move(sequence)});
   wake_.notify_one();
   return id;
+}
+
+std::shared_ptr<Model> Engine::OpenModel() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (closing_ || !model_) throw Error("PHI2_CLOSED", "This model was closed; load it again to use it.");
+  return model_;
+}
+
+void Engine::ReleaseModel() {
+  std::shared_ptr<Model> model;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (closing_) model.swap(model_);
+  }
 }
 
 void Engine::Abort(uint32_t id) {
@@ -138,14 +170,9 @@ void Engine::Close() {
     wake_.notify_one();
   }
   if (thread_.joinable()) thread_.join();
-  if (batch_.token != nullptr) {
-    llama_batch_free(batch_);
-    batch_ = {};
-  }
   if (context_) llama_detach_threadpool(context_.get());
   context_.reset();
   threadpool_.reset();
-  model_.reset();
 }
 
 void Engine::CloseSilently() {
@@ -160,15 +187,18 @@ EngineStats Engine::stats() const {
 // --- engine thread ---
 
 void Engine::Run() {
-  while (TakeCommands()) {
+  bool open = true;
+  while (open) {
     try {
+      open = TakeCommands();
+      if (!open) break;
       Admit();
       if (BuildBatch()) Step();
-    } catch (const std::exception& failure) {  // out of memory, most likely
+      Settle();
+    } catch (const std::exception& failure) {  // out of memory, most likely: what runs is given up, the engine is not
       for (auto& sequence : active_) sequence->Fail("PHI2_DECODE_FAILED", failure.what());
       room_changed_ = true;
     }
-    Settle();
   }
   if (silent_) return;
   for (auto& sequence : queued_) active_.push_back(std::move(sequence));
@@ -182,7 +212,8 @@ bool Engine::TakeCommands() {
   std::vector<Command> commands;
   {
     std::unique_lock<std::mutex> lock(mutex_);
-    const bool runnable = std::any_of(active_.begin(), active_.end(), [](const auto& s) { return !s->paused; });
+    const bool runnable =
+        std::any_of(active_.begin(), active_.end(), [](const auto& s) { return !s->paused || s->ended; });
     const bool admissible = !queued_.empty() && room_changed_;
     if (!runnable && !admissible) wake_.wait(lock, [this] { return closing_ || !commands_.empty(); });
     commands.swap(commands_);
@@ -247,41 +278,48 @@ void Engine::Admit() {
     } else {
       llama_memory_seq_rm(memory, place->slot, static_cast<llama_pos>(place->reuse), -1);
     }
-    sequence.Admit(place->slot, place->reuse, static_cast<int32_t>(n_ctx_seq_));
     active_.push_back(std::move(queued_.front()));
+    sequence.Admit(place->slot, place->reuse, static_cast<int32_t>(n_ctx_seq_));
     queued_.pop_front();
   }
 }
 
-/// Returns false when nothing can run. Generating sequences come first with one token each; what is left of the budget
-/// is shared evenly between prompts.
+/// Returns false when nothing can run. Generating sequences come first with one token each, but for a part of the batch
+/// that is kept for prompts while there are any; what is left of the budget is shared evenly between prompts.
 bool Engine::BuildBatch() {
   parts_.clear();
-  batch_.n_tokens = 0;
-  size_t prompts = 0;
+  batch_->n_tokens = 0;
+  n_batch_outputs_ = 0;
+  const auto can_run = [](const auto& s) { return !s->paused && !s->ended; };
+  size_t prompts = static_cast<size_t>(
+      std::count_if(active_.begin(), active_.end(), [&](const auto& s) { return can_run(s) && s->prefilling(); }));
+  const size_t for_decoding = prompts > 0 ? n_batch_ - std::min<size_t>(kMinPrefill, n_batch_ / 2) : n_batch_;
+  bool left_out = false;
   for (auto& sequence : active_) {
-    if (sequence->paused || sequence->ended) continue;
-    if (sequence->prefilling()) {
-      ++prompts;
-    } else {
+    if (!can_run(sequence) || sequence->prefilling()) continue;
+    if (static_cast<size_t>(batch_->n_tokens) < for_decoding) {
       Add(*sequence, 1);
+    } else {
+      left_out = true;
     }
   }
-  if (prompts > 0) {
-    size_t budget = PrefillBudget(!parts_.empty());
-    for (auto& sequence : active_) {
-      if (sequence->paused || sequence->ended || !sequence->prefilling() || budget == 0) continue;
-      const size_t share = std::max<size_t>(1, budget / prompts--);
-      const size_t before = static_cast<size_t>(batch_.n_tokens);
-      Add(*sequence, share);
-      budget -= std::min(budget, static_cast<size_t>(batch_.n_tokens) - before);
-    }
+  size_t budget = prompts > 0 ? PrefillBudget(!parts_.empty()) : 0;
+  for (auto& sequence : active_) {
+    if (!can_run(sequence) || !sequence->prefilling()) continue;
+    const size_t share = std::min(budget, std::max<size_t>(1, budget / prompts--));
+    const auto before = static_cast<size_t>(batch_->n_tokens);
+    if (share > 0) Add(*sequence, share);
+    const size_t added = static_cast<size_t>(batch_->n_tokens) - before;
+    left_out = left_out || added == 0;
+    budget -= std::min(budget, added);
   }
-  return batch_.n_tokens > 0;
+  // Who had no place in this batch comes first in the next.
+  if (left_out) std::rotate(active_.begin(), active_.begin() + 1, active_.end());
+  return batch_->n_tokens > 0;
 }
 
 size_t Engine::PrefillBudget(bool others_decode) const {
-  const size_t room = n_batch_ - static_cast<size_t>(batch_.n_tokens);
+  const size_t room = n_batch_ - static_cast<size_t>(batch_->n_tokens);
   if (active_.size() == 1 && active_.front()->spec().reproducible) return room;
   if (tokens_per_ms_ == 0) return std::min(room, kFirstPrefill);
   const bool alone = !others_decode && abort_callback_works_;
@@ -290,21 +328,20 @@ size_t Engine::PrefillBudget(bool others_decode) const {
 }
 
 void Engine::Add(Sequence& sequence, size_t count) {
-  Part part{&sequence, sequence.n_past, 0, batch_.n_tokens};
-  size_t outputs = 0;
-  for (int32_t i = 0; i < batch_.n_tokens; ++i) outputs += static_cast<size_t>(batch_.logits[i]);
+  Part part{&sequence, sequence.n_past, 0, batch_->n_tokens};
   count =
-      std::min({count, sequence.tokens().size() - sequence.n_past, n_batch_ - static_cast<size_t>(batch_.n_tokens)});
+      std::min({count, sequence.tokens().size() - sequence.n_past, n_batch_ - static_cast<size_t>(batch_->n_tokens)});
   for (; part.count < count; ++part.count) {
     const size_t position = part.first + part.count;
     const bool output = sequence.wants_output(position);
-    if (output && ++outputs > n_outputs_) break;
-    const int32_t row = batch_.n_tokens++;
-    batch_.token[row] = sequence.tokens()[position];
-    batch_.pos[row] = static_cast<llama_pos>(position);
-    batch_.n_seq_id[row] = 1;
-    batch_.seq_id[row][0] = sequence.seq_id;
-    batch_.logits[row] = output ? 1 : 0;
+    if (output && n_batch_outputs_ == n_outputs_) break;
+    n_batch_outputs_ += output ? 1 : 0;
+    const int32_t row = batch_->n_tokens++;
+    batch_->token[row] = sequence.tokens()[position];
+    batch_->pos[row] = static_cast<llama_pos>(position);
+    batch_->n_seq_id[row] = 1;
+    batch_->seq_id[row][0] = sequence.seq_id;
+    batch_->logits[row] = output ? 1 : 0;
   }
   if (part.count > 0) parts_.push_back(part);
 }
@@ -316,19 +353,19 @@ void Engine::Step() {
     for (const Part& part : parts_) step_flags_.push_back(abort_flags_[part.sequence->id()]);
   }
   const auto start = std::chrono::steady_clock::now();
-  int32_t status = llama_decode(context_.get(), batch_);
+  int32_t status = llama_decode(context_.get(), *batch_);
   if (status == 1) {
     // The index counts cells so that this cannot happen; idle sequences are given up before anything else is.
     for (int32_t slot : index_->EvictIdle()) Clear(slot);
-    status = llama_decode(context_.get(), batch_);
+    status = llama_decode(context_.get(), *batch_);
   }
   if (status == 0) {
     llama_synchronize(context_.get());
     const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
     ++n_steps_;
-    n_decoded_ += static_cast<uint64_t>(batch_.n_tokens);
-    if (static_cast<size_t>(batch_.n_tokens) >= kMinPrefill) {
-      const double rate = batch_.n_tokens / std::max(took.count(), 1e-3);
+    n_decoded_ += static_cast<uint64_t>(batch_->n_tokens);
+    if (static_cast<size_t>(batch_->n_tokens) >= kMinPrefill) {
+      const double rate = batch_->n_tokens / std::max(took.count(), 1e-3);
       tokens_per_ms_ = tokens_per_ms_ == 0 ? rate : 0.5 * (tokens_per_ms_ + rate);
     }
     OnDecoded();
@@ -346,7 +383,7 @@ void Engine::OnDecoded() {
     try {
       for (size_t i = 0; i < part.count && !sequence.ended; ++i) {
         const int32_t row = part.row + static_cast<int32_t>(i);
-        if (batch_.logits[row] == 0) continue;
+        if (batch_->logits[row] == 0) continue;
         const float* logits = llama_get_logits_ith(context_.get(), row);
         if (logits == nullptr) throw Error("PHI2_DECODE_FAILED", "The engine returned no logits.");
         sequence.OnLogits(part.first + i, logits);
@@ -373,7 +410,7 @@ void Engine::OnDecodeError(int32_t status) {
   for (const Part& part : parts_) {
     part.sequence->n_past = 0;
     part.sequence->Fail("PHI2_DECODE_FAILED", "The engine failed to decode a batch of " +
-                                                  std::to_string(batch_.n_tokens) + " tokens (status " +
+                                                  std::to_string(batch_->n_tokens) + " tokens (status " +
                                                   std::to_string(status) + ").");
   }
 }

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/model.h"
@@ -75,7 +76,10 @@ class Engine {
   void CloseSilently();
 
   EngineStats stats() const;
-  /// Not after Close(), which lets go of it.
+  /// After Close(): frees the weights, if nobody else shares them. For worker threads.
+  void ReleaseModel();
+
+  /// Not after ReleaseModel().
   const Model& model() const { return *model_; }
   const std::shared_ptr<Model>& shared_model() const { return model_; }
   uint32_t n_ctx() const { return n_ctx_; }
@@ -100,7 +104,30 @@ class Engine {
     void operator()(ggml_threadpool* pool) const;
   };
 
+  class Batch {  // owns what llama_batch_init() allocates
+   public:
+    Batch() = default;
+    explicit Batch(int32_t n_tokens) : batch_(llama_batch_init(n_tokens, 0, 1)) {}
+    ~Batch() {
+      if (batch_.token != nullptr) llama_batch_free(batch_);
+    }
+    Batch(const Batch&) = delete;
+    Batch& operator=(const Batch&) = delete;
+    Batch& operator=(Batch&& other) noexcept {
+      std::swap(batch_, other.batch_);
+      return *this;
+    }
+    llama_batch& operator*() { return batch_; }
+    llama_batch* operator->() { return &batch_; }
+    const llama_batch* operator->() const { return &batch_; }
+
+   private:
+    llama_batch batch_ = {};
+  };
+
   void CreateContext(const EngineOptions& options);
+  void RefuseTooLargeCache(const EngineOptions& options) const;
+  std::shared_ptr<Model> OpenModel() const;
   void Post(Command::Kind kind, uint32_t id);
 
   // --- engine thread ---
@@ -132,13 +159,15 @@ class Engine {
   // Destroyed in reverse: the context lets go of the pool before the pool is freed.
   std::unique_ptr<ggml_threadpool, ThreadpoolDeleter> threadpool_;
   llama_context_ptr context_;
-  llama_batch batch_ = {};
+  Batch batch_;
+  uint32_t n_batch_outputs_ = 0;  // rows of the batch that want logits
 
-  mutable std::mutex mutex_;  // guards the next five
+  std::atomic<uint32_t> next_id_{1};
+
+  mutable std::mutex mutex_;  // guards the next four, and model_
   std::condition_variable wake_;
   std::vector<Command> commands_;
   std::map<uint32_t, std::shared_ptr<std::atomic<bool>>> abort_flags_;  // of requests that have not ended
-  uint32_t next_id_ = 1;
   bool closing_ = false;
   std::mutex close_mutex_;  // one Close() at a time; held while joining
 

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <map>
 #include <string_view>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -22,10 +23,12 @@ namespace fs = std::filesystem;
 constexpr uint64_t kMaxNameBytes = 65535;
 constexpr uint64_t kMaxTextBytes = 1 << 24;
 constexpr uint64_t kMaxTensors = 65536;
-constexpr uint64_t kMaxKeys = 65536;
+constexpr uint64_t kMaxKeys = 4096;          // the engine compares each with all before it
 constexpr uint32_t kMaxLayers = 512;         // LLAMA_MAX_LAYERS
 constexpr uint32_t kMaxDimension = 1 << 20;  // of any model number: keeps every product in 64 bits
 constexpr size_t kMaxTensorName = GGML_MAX_NAME - 1;
+// The engine spells out a token once for each of its characters that stands for no byte.
+constexpr uint64_t kMaxSpelledBytes = uint64_t{1} << 28;
 
 struct Value {
   gguf_type type = GGUF_TYPE_COUNT;
@@ -57,6 +60,66 @@ size_t ScalarSize(uint32_t type) {
       return 0;
   }
 }
+
+// Those that the CPU backend both multiplies (`vec_dot` in ggml-cpu.c) and reads rows of (`get_rows` in ops.cpp): it
+// aborts, or calls a null pointer, on the others.
+bool IsMatrixType(ggml_type type) {
+  switch (type) {
+    case GGML_TYPE_F32:
+    case GGML_TYPE_F16:
+    case GGML_TYPE_BF16:
+    case GGML_TYPE_Q1_0:
+    case GGML_TYPE_Q2_0:
+    case GGML_TYPE_Q4_0:
+    case GGML_TYPE_Q4_1:
+    case GGML_TYPE_Q5_0:
+    case GGML_TYPE_Q5_1:
+    case GGML_TYPE_Q8_0:
+    case GGML_TYPE_Q2_K:
+    case GGML_TYPE_Q3_K:
+    case GGML_TYPE_Q4_K:
+    case GGML_TYPE_Q5_K:
+    case GGML_TYPE_Q6_K:
+    case GGML_TYPE_IQ1_S:
+    case GGML_TYPE_IQ1_M:
+    case GGML_TYPE_IQ2_XXS:
+    case GGML_TYPE_IQ2_XS:
+    case GGML_TYPE_IQ2_S:
+    case GGML_TYPE_IQ3_XXS:
+    case GGML_TYPE_IQ3_S:
+    case GGML_TYPE_IQ4_NL:
+    case GGML_TYPE_IQ4_XS:
+    case GGML_TYPE_TQ1_0:
+    case GGML_TYPE_TQ2_0:
+    case GGML_TYPE_MXFP4:
+    case GGML_TYPE_NVFP4:
+      return true;
+    default:
+      return false;
+  }
+}
+
+enum class TensorKind { kMatrix, kVector };
+
+/// Every tensor that a Phi-2 may have. `attn_qkv` is q, k and v in one, as in files of before 2024.
+std::unordered_map<std::string, TensorKind> TensorsOfPhi2(uint32_t n_layers) {
+  std::unordered_map<std::string, TensorKind> tensors = {{"token_embd.weight", TensorKind::kMatrix}};
+  const auto add = [&tensors](const std::string& module, TensorKind weight) {
+    tensors.emplace(module + ".weight", weight);
+    tensors.emplace(module + ".bias", TensorKind::kVector);
+  };
+  add("output_norm", TensorKind::kVector);
+  add("output", TensorKind::kMatrix);
+  for (uint32_t layer = 0; layer < n_layers; ++layer) {
+    const std::string block = "blk." + std::to_string(layer) + ".";
+    add(block + "attn_norm", TensorKind::kVector);
+    for (const char* matrix : {"attn_q", "attn_k", "attn_v", "attn_qkv", "attn_output", "ffn_up", "ffn_down"})
+      add(block + matrix, TensorKind::kMatrix);
+  }
+  return tensors;
+}
+
+bool HasNul(const std::string& text) { return text.find('\0') != std::string::npos; }
 
 class Checker {
  public:
@@ -143,6 +206,8 @@ class Checker {
 
   void ReadKey() {
     const std::string key = String(kMaxNameBytes);
+    // The engine reads keys up to a NUL: one behind it would hide the key from the checks below.
+    if (key.empty() || HasNul(key)) Corrupt("a key is empty or holds a NUL byte");
     Value value;
     const uint32_t type = U32();
     if (type >= GGUF_TYPE_COUNT) Corrupt("key " + key + " has the unknown type " + std::to_string(type));
@@ -188,13 +253,17 @@ class Checker {
     // The engine keeps tokens in a map by text and asserts that none is lost.
     const bool tokens = key == "tokenizer.ggml.tokens";
     std::unordered_set<std::string> seen;
+    uint64_t spelled = 0;
     for (uint64_t i = 0; i < value.count; ++i) {
       if (!tokens) {
         Skip(U64());
         continue;
       }
       std::string token = String(kMaxNameBytes);
-      if (token.empty()) Corrupt("token " + std::to_string(i) + " is empty");
+      if (token.empty() || HasNul(token)) Corrupt("token " + std::to_string(i) + " is empty or holds a NUL byte");
+      spelled += token.size() * (token.size() + 16);
+      if (spelled > kMaxSpelledBytes) Corrupt("its tokens are too long");
+      if (token == "<|endoftext|>") end_of_text_ = static_cast<int64_t>(i);
       if (!seen.insert(std::move(token)).second)
         Corrupt("token " + std::to_string(i) + " occurs twice in the vocabulary");
     }
@@ -224,6 +293,13 @@ class Checker {
     }
   }
 
+  void ExpectReal(const std::string& key, bool may_be_zero) {
+    const Value* value = Find(key);
+    if (value == nullptr) return;
+    const bool sound = value->type == GGUF_TYPE_FLOAT32 && std::isfinite(value->real) && value->real >= 0;
+    if (!sound || (value->real == 0 && !may_be_zero)) Corrupt("expected a positive number under the key " + key);
+  }
+
   void CheckArchitecture() {
     const Value* value = Find("general.architecture");
     if (value == nullptr || value->type != GGUF_TYPE_STRING) Corrupt("it has no general.architecture");
@@ -236,7 +312,7 @@ class Checker {
       Corrupt("it is one part of a split model; merge the parts into one file first");
     }
     const Value* name = Find("general.name");
-    if (name != nullptr) summary_.name = name->text;
+    if (name != nullptr) summary_.name = name->text;  // the engine gets another one: see model.cpp
   }
 
   void CheckHyperparameters() {
@@ -252,13 +328,31 @@ class Checker {
     Expect("phi2.attention.head_count_kv", summary_.heads);
     Expect("phi2.attention.key_length", head);
     Expect("phi2.attention.value_length", head);
-    for (const char* key : {"phi2.expert_count", "phi2.expert_used_count", "phi2.attention.sliding_window"})
+    Expect("phi2.embedding_length_out", width);
+    for (const char* key :
+         {"phi2.expert_count", "phi2.expert_used_count", "phi2.expert_group_count", "phi2.expert_group_used_count",
+          "phi2.attention.sliding_window", "phi2.nextn_predict_layers", "phi2.pooling_type"}) {
       Expect(key, 0);
+    }
+    const Value* causal = Find("phi2.attention.causal");
+    if (causal != nullptr && (causal->type != GGUF_TYPE_BOOL || causal->number == 0))
+      Corrupt("expected phi2.attention.causal to be true, as for every Phi-2");
+    CheckRope();
     const Value* epsilon = Find("phi2.attention.layer_norm_epsilon");
     if (epsilon == nullptr || epsilon->type != GGUF_TYPE_FLOAT32 || !std::isfinite(epsilon->real) ||
         epsilon->real < 0) {
       Corrupt("expected a number that is not negative under the key phi2.attention.layer_norm_epsilon");
     }
+  }
+
+  void CheckRope() {
+    const Value* scaling = Find("phi2.rope.scaling.type");
+    if (scaling != nullptr && scaling->text != "none" && scaling->text != "linear")
+      Corrupt("expected \"none\" or \"linear\" as phi2.rope.scaling.type");
+    ExpectReal("phi2.rope.freq_base", false);
+    ExpectReal("phi2.rope.scaling.attn_factor", false);
+    ExpectReal("phi2.rope.scaling.factor", true);  // 0 stands for no scaling
+    ExpectReal("phi2.rope.scale_linear", true);
   }
 
   const Value& Array(const std::string& key, gguf_type item) {
@@ -290,10 +384,13 @@ class Checker {
         Corrupt(key + " is not the id of a token");
       }
     }
+    // Otherwise the engine would take token 11, which is a comma.
+    if (Find("tokenizer.ggml.eos_token_id") == nullptr) {
+      if (end_of_text_ < 0) Corrupt("it has neither tokenizer.ggml.eos_token_id nor the token <|endoftext|>");
+      summary_.missing_end_of_text = end_of_text_;
+    }
     const Value* pre = Find("tokenizer.ggml.pre");
-    summary_.has_pre_tokenizer =
-        pre != nullptr && pre->type == GGUF_TYPE_STRING && !pre->text.empty() && pre->text != "default";
-    n_vocab_ = n_tokens;
+    if (pre != nullptr) summary_.pre_tokenizer = pre->text;
   }
 
   void CheckTensors(uint64_t n_tensors) {
@@ -304,24 +401,34 @@ class Checker {
           alignment > (1 << 20)) {
         Corrupt("general.alignment is not a power of two");
       }
+      // The engine maps the file and computes in place: ggml's tensors want 32 bytes.
+      if (alignment < GGUF_DEFAULT_ALIGNMENT) Corrupt("general.alignment is less than 32");
     }
     struct Extent {
       std::string name;
       uint64_t offset;
       uint64_t bytes;
     };
+    const auto known = TensorsOfPhi2(summary_.layers);
     std::vector<Extent> extents;
     std::unordered_set<std::string> names;
+    std::string unknown;
     for (uint64_t i = 0; i < n_tensors; ++i) {
       Extent extent;
       extent.name = String(kMaxTensorName);
+      if (extent.name.empty() || HasNul(extent.name)) Corrupt("a tensor's name is empty or holds a NUL byte");
       if (!names.insert(extent.name).second) Corrupt("the tensor " + extent.name + " occurs twice");
-      extent.bytes = TensorBytes(extent.name);
+      const auto kind = known.find(extent.name);
+      if (kind == known.end()) unknown = extent.name;
+      extent.bytes = TensorBytes(extent.name, kind != known.end() && kind->second == TensorKind::kVector);
       extent.offset = U64();
       if (extent.offset % alignment != 0) Corrupt("the tensor " + extent.name + " is not aligned");
       extents.push_back(std::move(extent));
     }
     if (extents.empty()) Corrupt("it holds no tensors");
+    // One that is there under another name is told by its right name: by the engine, which misses it.
+    if (!unknown.empty() && IsComplete(known, names))
+      Corrupt("it holds the tensor " + unknown + ", which Phi-2 does not have");
     const uint64_t data = (at_ + alignment - 1) / alignment * alignment;
     for (const Extent& extent : extents) {
       if (data > size_ || extent.offset > size_ - data || extent.bytes > size_ - data - extent.offset) {
@@ -333,7 +440,21 @@ class Checker {
     }
   }
 
-  uint64_t TensorBytes(const std::string& name) {
+  static bool IsComplete(const std::unordered_map<std::string, TensorKind>& known,
+                         const std::unordered_set<std::string>& names) {
+    for (const auto& [name, kind] : known) {
+      if (names.count(name) > 0 || name.find(".attn_qkv.") != std::string::npos) continue;
+      // q, k and v may be one matrix, and the engine takes them without biases.
+      const size_t attention = name.find(".attn_");
+      const bool is_qkv = attention != std::string::npos && name.find('.', attention + 1) == attention + 7;
+      const bool may_lack =
+          is_qkv && (kind == TensorKind::kVector || names.count(name.substr(0, attention) + ".attn_qkv.weight") > 0);
+      if (!may_lack) return false;
+    }
+    return true;
+  }
+
+  uint64_t TensorBytes(const std::string& name, bool is_vector) {
     const uint32_t n_dims = U32();
     if (n_dims < 1 || n_dims > GGML_MAX_DIMS)
       Corrupt("the tensor " + name + " has " + std::to_string(n_dims) + " dimensions");
@@ -352,6 +473,10 @@ class Checker {
     const int64_t block = ggml_blck_size(ggml);
     if (block <= 0 || ggml_type_size(ggml) == 0)
       Corrupt("the tensor " + name + " has a type that is no longer supported");
+    if (is_vector && ggml != GGML_TYPE_F32)
+      Corrupt("expected the tensor " + name + " as f32 but found " + ggml_type_name(ggml));
+    if (!IsMatrixType(ggml))
+      Corrupt("the tensor " + name + " has the type " + ggml_type_name(ggml) + ", which cannot be computed with");
     if (first % static_cast<uint64_t>(block) != 0)
       Corrupt("the rows of the tensor " + name + " do not fill whole blocks");
     return elements / static_cast<uint64_t>(block) * ggml_type_size(ggml);
@@ -373,7 +498,7 @@ class Checker {
   std::ifstream in_;
   uint64_t size_ = 0;
   uint64_t at_ = 0;
-  uint64_t n_vocab_ = 0;
+  int64_t end_of_text_ = -1;  // id of <|endoftext|>
   std::map<std::string, Value> values_;
   GgufSummary summary_;
 };

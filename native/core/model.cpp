@@ -1,5 +1,6 @@
 #include "core/model.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -10,13 +11,44 @@
 namespace phi2 {
 namespace {
 
-// Files made before September 2024 do not name their pre-tokenizer; the engine's fallback splits text differently.
-llama_model_kv_override PreTokenizerOverride() {
+llama_model_kv_override Override(const char* key, llama_model_kv_override_type type) {
   llama_model_kv_override override = {};
-  override.tag = LLAMA_KV_OVERRIDE_TYPE_STR;
-  std::snprintf(override.key, sizeof(override.key), "tokenizer.ggml.pre");
-  std::snprintf(override.val_str, sizeof(override.val_str), "phi-2");
+  override.tag = type;
+  std::snprintf(override.key, sizeof(override.key), "%s", key);
   return override;
+}
+
+llama_model_kv_override TextOverride(const char* key, const char* text) {
+  llama_model_kv_override override = Override(key, LLAMA_KV_OVERRIDE_TYPE_STR);
+  std::snprintf(override.val_str, sizeof(override.val_str), "%s", text);
+  return override;
+}
+
+// What the engine reads instead of the file's own words, where those would make it split or end texts wrongly, or fail.
+// Ends with an entry whose key is empty.
+std::vector<llama_model_kv_override> Overrides(const GgufSummary& summary, std::vector<std::string>& warnings) {
+  std::vector<llama_model_kv_override> overrides;
+  // The engine gives tokens attributes by the model's name: a file named after Phi-3 would need Phi-3's tokens.
+  overrides.push_back(TextOverride("general.name", "phi-2"));
+
+  overrides.push_back(TextOverride("tokenizer.ggml.pre", "phi-2"));
+  const std::string& pre = summary.pre_tokenizer;
+  if (pre.empty() || pre == "default") {
+    warnings.push_back(
+        "The file does not name its pre-tokenizer (it was made before September 2024); phi-2's is used.");
+  } else if (pre != "phi-2" && pre != "gpt-2") {  // two names of one
+    warnings.push_back("The file names the pre-tokenizer \"" + pre.substr(0, 40) + "\", not Phi-2's; phi-2's is used.");
+  }
+
+  if (summary.missing_end_of_text >= 0) {
+    llama_model_kv_override end = Override("tokenizer.ggml.eos_token_id", LLAMA_KV_OVERRIDE_TYPE_INT);
+    end.val_i64 = summary.missing_end_of_text;
+    overrides.push_back(end);
+    warnings.push_back("The file does not say which token ends a text; <|endoftext|> (" +
+                       std::to_string(summary.missing_end_of_text) + ") is used.");
+  }
+  overrides.push_back({});
+  return overrides;
 }
 
 bool OnProgress(float progress, void* data) {
@@ -36,14 +68,7 @@ std::shared_ptr<Model> Model::Load(const ModelOptions& options) {
   const bool all = options.n_gpu_layers < 0 || options.n_gpu_layers > n_layers;
   model->n_gpu_layers_ = !llama_supports_gpu_offload() ? 0 : all ? n_layers : options.n_gpu_layers;
 
-  // Ends with an entry whose key is empty.
-  std::vector<llama_model_kv_override> overrides;
-  if (!summary.has_pre_tokenizer) {
-    overrides.push_back(PreTokenizerOverride());
-    model->warnings_.push_back(
-        "The file does not name its pre-tokenizer (it was made before September 2024); phi-2's is used.");
-  }
-  overrides.push_back({});
+  const std::vector<llama_model_kv_override> overrides = Overrides(summary, model->warnings_);
 
   llama_model_params params = llama_model_default_params();
   params.n_gpu_layers = model->n_gpu_layers_;
@@ -75,6 +100,7 @@ void Model::ReadVocabulary() {
       length = llama_token_to_piece(vocab_, id, buffer.data(), static_cast<int32_t>(buffer.size()), 0, true);
     }
     pieces_.emplace_back(buffer.data(), static_cast<size_t>(length > 0 ? length : 0));
+    longest_piece_ = std::max(longest_piece_, pieces_.back().size());
 
     // Padding rows are marked unused by today's converter; older ones made them ordinary tokens named [PADn].
     const bool unused = (llama_vocab_get_attr(vocab_, id) & LLAMA_TOKEN_ATTR_UNUSED) != 0;

@@ -39,6 +39,9 @@ class Model {
   bool IsToken(int64_t id) const { return id >= 0 && id < n_vocab(); }
   bool IsEog(llama_token id) const { return llama_vocab_is_eog(vocab_, id); }
 
+  /// Bytes of the longest token: a text of more than n times as many has more than n tokens.
+  size_t longest_piece() const { return longest_piece_; }
+
   /// Bytes of one token, `<|endoftext|>` as text. The id must be valid.
   const std::string& Piece(llama_token id) const { return pieces_[static_cast<size_t>(id)]; }
 
@@ -56,6 +59,7 @@ class Model {
   llama_model_ptr model_;
   const llama_vocab* vocab_ = nullptr;  // owned by model_
   std::vector<std::string> pieces_;
+  size_t longest_piece_ = 1;
   std::vector<llama_token> sampleable_;
   int32_t n_gpu_layers_ = 0;
   std::string name_;

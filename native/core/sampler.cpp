@@ -15,19 +15,30 @@ constexpr float kBanned = -std::numeric_limits<float>::infinity();
 // The filters always leave at least one candidate.
 constexpr size_t kMinKeep = 1;
 
-llama_sampler_ptr BuildChain(const Model& model, const SamplerSpec& spec) {
+// Below this, dividing logits by the temperature overflows what the engine's samplers compute with.
+constexpr float kGreedyBelow = 1e-4f;
+
+// What DRY takes off at most. Its penalty grows exponentially; an infinite one would ban tokens that are allowed.
+constexpr float kLowestPenalized = -1e6f;
+
+bool IsGreedy(const SamplerSpec& spec) { return spec.temp < kGreedyBelow; }
+
+llama_sampler_ptr BuildDry(const Model& model, const SamplerSpec& spec) {
+  if (spec.dry_multiplier <= 0) return nullptr;
+  std::vector<const char*> breakers;
+  breakers.reserve(spec.dry_breakers.size());
+  for (const std::string& text : spec.dry_breakers) breakers.push_back(text.c_str());
+  // -1 stands for the whole context; the engine's sampler wants a number of tokens.
+  const int32_t n_train = llama_model_n_ctx_train(model.get());
+  return llama_sampler_ptr(
+      llama_sampler_init_dry(model.vocab(), spec.dry_multiplier, spec.dry_base, spec.dry_allowed_length,
+                             spec.dry_last_n < 0 ? n_train : spec.dry_last_n, breakers.data(), breakers.size()));
+}
+
+llama_sampler_ptr BuildChain(const SamplerSpec& spec) {
   llama_sampler_ptr chain(llama_sampler_chain_init(llama_sampler_chain_default_params()));
   const auto add = [&](llama_sampler* sampler) { llama_sampler_chain_add(chain.get(), sampler); };
-  if (spec.dry_multiplier > 0) {
-    std::vector<const char*> breakers;
-    breakers.reserve(spec.dry_breakers.size());
-    for (const std::string& text : spec.dry_breakers) breakers.push_back(text.c_str());
-    // -1 stands for the whole context; the engine's sampler wants a number of tokens.
-    const int32_t n_train = llama_model_n_ctx_train(model.get());
-    add(llama_sampler_init_dry(model.vocab(), spec.dry_multiplier, spec.dry_base, spec.dry_allowed_length,
-                               spec.dry_last_n < 0 ? n_train : spec.dry_last_n, breakers.data(), breakers.size()));
-  }
-  if (spec.temp <= 0) {
+  if (IsGreedy(spec)) {
     add(llama_sampler_init_greedy());
   } else if (spec.mirostat) {
     add(llama_sampler_init_temp(spec.temp));
@@ -74,10 +85,11 @@ TokenLogprobs ComputeLogprobs(const float* logits, int32_t n_vocab, llama_token 
 }
 
 Sampler::Sampler(std::shared_ptr<const Model> model, const SamplerSpec& spec)
-    : model_(std::move(model)), spec_(spec), chain_(BuildChain(*model_, spec)) {
+    : model_(std::move(model)), spec_(spec), chain_(BuildChain(spec)), dry_(BuildDry(*model_, spec)) {
   const std::vector<llama_token>& ids = model_->sampleable();
   if (PlainGreedy()) return;
   candidates_.resize(ids.size());
+  allowed_.reserve(ids.size());
   slot_of_.assign(static_cast<size_t>(model_->n_vocab()), -1);
   for (size_t i = 0; i < ids.size(); ++i) slot_of_[static_cast<size_t>(ids[i])] = static_cast<int32_t>(i);
 }
@@ -87,13 +99,11 @@ bool Sampler::penalizes() const {
          (spec_.penalty_repeat != 1 || spec_.penalty_freq != 0 || spec_.penalty_present != 0);
 }
 
-bool Sampler::PlainGreedy() const {
-  return spec_.temp <= 0 && !penalizes() && spec_.dry_multiplier <= 0 && spec_.logit_bias.empty();
-}
+bool Sampler::PlainGreedy() const { return IsGreedy(spec_) && !penalizes() && !dry_ && spec_.logit_bias.empty(); }
 
 void Sampler::AcceptPrompt(llama_token token) {
   if (penalizes()) history_.push_back(token);
-  if (spec_.dry_multiplier > 0) llama_sampler_accept(chain_.get(), token);
+  if (dry_) llama_sampler_accept(dry_.get(), token);
 }
 
 llama_token Sampler::Sample(const float* logits) {
@@ -109,16 +119,31 @@ llama_token Sampler::Sample(const float* logits) {
   for (size_t i = 0; i < ids.size(); ++i) candidates_[i] = {ids[i], logits[ids[i]], 0.0f};
   ApplyBias();
   ApplyPenalties();
-  const bool some_left =
-      std::any_of(candidates_.begin(), candidates_.end(), [](const llama_token_data& c) { return c.logit > kBanned; });
-  if (!some_left) throw Error("PHI2_DECODE_FAILED", "logitBias bans every token: nothing is left to generate.");
-
-  llama_token_data_array array = {candidates_.data(), candidates_.size(), -1, false};
+  KeepAllowed();
+  ApplyDry();
+  llama_token_data_array array = {allowed_.data(), allowed_.size(), -1, false};
   llama_sampler_apply(chain_.get(), &array);
   const llama_token token = array.data[array.selected].id;
   llama_sampler_accept(chain_.get(), token);
+  if (dry_) llama_sampler_accept(dry_.get(), token);
   if (penalizes()) history_.push_back(token);
   return token;
+}
+
+// The filters compute with probabilities: a logit of minus infinity among few others makes them NaN.
+void Sampler::KeepAllowed() {
+  allowed_.clear();
+  for (const llama_token_data& candidate : candidates_) {
+    if (candidate.logit > kBanned) allowed_.push_back(candidate);
+  }
+  if (allowed_.empty()) throw Error("PHI2_DECODE_FAILED", "logitBias bans every token: nothing is left to generate.");
+}
+
+void Sampler::ApplyDry() {
+  if (!dry_) return;
+  llama_token_data_array array = {allowed_.data(), allowed_.size(), -1, false};
+  llama_sampler_apply(dry_.get(), &array);
+  for (llama_token_data& candidate : allowed_) candidate.logit = std::max(candidate.logit, kLowestPenalized);
 }
 
 llama_token Sampler::Greedy(const float* logits) const {

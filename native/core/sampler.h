@@ -12,7 +12,7 @@ namespace phi2 {
 /// How the next token is chosen; names and meanings are llama.cpp's. Order: bias, penalties, DRY, top-k, typical,
 /// top-p, min-p, temperature, draw.
 struct SamplerSpec {
-  float temp = 0;  ///< <= 0: greedy
+  float temp = 0;  ///< below kGreedyBelow: greedy
   int32_t top_k = 0;
   float top_p = 1;
   float min_p = 0;
@@ -60,12 +60,16 @@ class Sampler {
   llama_token Greedy(const float* logits) const;
   void ApplyBias();
   void ApplyPenalties();
+  void KeepAllowed();
+  void ApplyDry();
   bool penalizes() const;
 
   std::shared_ptr<const Model> model_;
   SamplerSpec spec_;
   llama_sampler_ptr chain_;
+  llama_sampler_ptr dry_;                     // null without DRY
   std::vector<llama_token_data> candidates_;  // one per sampleable id, in id order, refilled for every token
+  std::vector<llama_token_data> allowed_;     // those of them that are not banned
   std::vector<int32_t> slot_of_;              // id -> index in candidates_, -1 for padding
   std::vector<llama_token> history_;
 };

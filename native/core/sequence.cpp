@@ -16,9 +16,11 @@ Sequence::Sequence(uint32_t id, RequestSpec spec, std::shared_ptr<const Model> m
       spec_(std::move(spec)),
       model_(std::move(model)),
       tokens_(spec_.tokens),
+      sampler_(model_, spec_.sampler),
       matcher_(spec_.stop),
       submitted_(Clock::now()) {
   ending_.n_prompt = static_cast<int32_t>(tokens_.size());
+  for (llama_token token : tokens_) sampler_.AcceptPrompt(token);
 }
 
 bool Sequence::wants_output(size_t position) const {
@@ -34,8 +36,6 @@ void Sequence::Admit(int32_t slot, size_t reused, int32_t n_limit) {
   admitted_ = Clock::now();
   ending_.n_cached = static_cast<int32_t>(reused);
   ending_.queue_ms = Milliseconds(admitted_ - submitted_);
-  sampler_ = std::make_unique<Sampler>(model_, spec_.sampler);
-  for (llama_token token : spec_.tokens) sampler_->AcceptPrompt(token);
 }
 
 bool Sequence::OnLogits(size_t position, const float* logits) {
@@ -58,7 +58,7 @@ bool Sequence::Accept(const float* logits) {
     Finish(EndReason::kLength, kNoRule);
     return false;
   }
-  const llama_token token = sampler_->Sample(logits);
+  const llama_token token = sampler_.Sample(logits);
   if (ending_.n_generated++ == 0) first_token_ = Clock::now();
   if (model_->IsEog(token)) {
     Finish(EndReason::kStop, kEndOfText);

@@ -65,6 +65,7 @@ struct Ending {
 /// admitted.
 class Sequence {
  public:
+  /// On the submitting thread: building the sampler takes a moment that others should not wait for.
   Sequence(uint32_t id, RequestSpec spec, std::shared_ptr<const Model> model);
 
   uint32_t id() const { return id_; }
@@ -112,7 +113,7 @@ class Sequence {
   RequestSpec spec_;
   std::shared_ptr<const Model> model_;
   std::vector<llama_token> tokens_;
-  std::unique_ptr<Sampler> sampler_;
+  Sampler sampler_;
   StopMatcher matcher_;
   Utf8Assembler utf8_;
   std::deque<Held> held_;

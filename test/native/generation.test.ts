@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
+import { totalmem } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { synth } from '../../gguf/index.js'
 import { Phi2Error } from '../../src/errors.js'
 import { Phi2 } from '../../src/phi2.js'
-import { loadTiny } from '../helpers/model.js'
+import { loadTiny, temporaryFolder } from '../helpers/model.js'
 
 const phi2 = await loadTiny()
 const france = 'What is the capital of France?'
@@ -407,4 +410,107 @@ test('cost: an answer of 1500 tokens loses nothing on the way', async () => {
   const answer = await phi2.complete('Once upon a time', { maxTokens: 1500, logitBias: noEnd })
   assert.equal(answer.usage.completionTokens, 1500)
   assert.equal(phi2.detokenize(answer.tokens), answer.text)
+})
+
+// Each of the following brought a failure once.
+
+test('closing while a log-probability answer is on its way settles every answer', async () => {
+  for (let round = 0; round < 5; round++) {
+    const doomed = await Phi2.load({ model: 'tiny' })
+    const options = { ...runOn, topLogprobs: 5 }
+    const running = Array.from({ length: 3 }, () => doomed.complete('Once upon a time', options))
+    await sleep(30)
+    const closing = doomed.close()
+    const until = performance.now() + 100
+    while (performance.now() < until);
+    await closing
+    for (const result of await Promise.allSettled(running)) assert.equal(result.status, 'rejected')
+  }
+})
+
+test('several next() at once each get a chunk or the end', async () => {
+  const iterator = phi2.ask(france)[Symbol.asyncIterator]()
+  const results = await Promise.all(Array.from({ length: 60 }, () => iterator.next()))
+  const text = results.flatMap(({ value }) => value ?? []).join('')
+  assert.equal(text, 'The capital of France is Paris.')
+  assert.equal(results.at(-1)!.done, true)
+})
+
+test('after a failure the iterator throws once and is then done', async () => {
+  const iterator = phi2.ask(france, { signal: AbortSignal.abort(new Error('no')) })[Symbol.asyncIterator]()
+  await assert.rejects(iterator.next(), /no/)
+  assert.deepEqual(await iterator.next(), { done: true, value: undefined })
+})
+
+test('a banned token never comes, whatever the penalties do to the others', async () => {
+  const bias = Object.fromEntries(Array.from({ length: 50295 }, (_, i) => [i, Number.NEGATIVE_INFINITY]))
+  delete bias[5]
+  for (const temperature of [0, 1]) {
+    const answer = await phi2.complete('Hello', {
+      logitBias: bias,
+      dry: { base: 100, multiplier: 100, allowedLength: 0 },
+      temperature,
+      typicalP: 0.5,
+      maxTokens: 12,
+      seed: 1,
+    })
+    assert.deepEqual(new Set(answer.tokens), new Set([5]))
+  }
+})
+
+test('the smallest temperature is as good as greedy', async () => {
+  const greedy = await phi2.ask(france)
+  for (const temperature of [1e-40, 1e-7])
+    assert.equal((await phi2.ask(france, { temperature, seed: 3 })).text, greedy.text)
+})
+
+test('an abort does not wait for the prompt to be tokenized, and what cannot fit is not tokenized at all', async () => {
+  const started = performance.now()
+  const error = (await rejection(phi2.complete('<|endoftext|>'.repeat(100_000)))) as Phi2Error
+  assert.equal(error.code, 'PHI2_CONTEXT_FULL')
+  assert.match(error.message, /2048/)
+  const generation = phi2.complete('<|endoftext|>'.repeat(15_000))
+  const reason = new Error('enough')
+  let settled = false
+  const failure = rejection(generation).finally(() => {
+    settled = true
+  })
+  generation.abort(reason)
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.ok(settled)
+  assert.equal(await failure, reason)
+  assert.ok(performance.now() > started)
+})
+
+test('more answers than a batch has tokens all go on', async () => {
+  await using crowded = await Phi2.load({ model: 'tiny', batchSize: 32, maxSequences: 64, contextSize: 8192 })
+  const answers = Array.from({ length: 48 }, (_, i) =>
+    crowded.complete(`Story ${i}:`, { maxTokens: 100, logitBias: noEnd, profile: 'none' }),
+  )
+  await Promise.race(answers)
+  const lengths = answers.map(({ text }) => text.length)
+  // When the first has ended none has been left without its share.
+  for (const [i, length] of lengths.entries()) assert.ok(length > 50, `answer ${i} has ${length} characters`)
+  await Promise.all(answers)
+})
+
+test('a cache larger than the memory is refused and not promised', async (t) => {
+  const to = join(temporaryFolder(), 'wide.gguf')
+  await synth({ to, layers: 2, type: 'q4_0' })
+  const bytes = 2 * 2 * 2560 * 4 * (1 << 20)
+  if (totalmem() > bytes) return t.skip('this machine has more memory than the test asks for')
+  await assert.rejects(Phi2.load({ model: to, contextSize: 1 << 20, kvType: 'f32' }), {
+    code: 'PHI2_CONTEXT_FAILED',
+    message: /MB of memory/,
+  })
+})
+
+test('after close every verb fails with the package’s own error', async () => {
+  const closed = await Phi2.load({ model: 'tiny' })
+  await closed.close()
+  for (const verb of [() => closed.selfCheck(), () => closed.tokenize('x'), () => closed.ask('x')]) {
+    const error = await rejection(verb())
+    assert.ok(error instanceof Phi2Error)
+    assert.equal(error.code, 'PHI2_CLOSED')
+  }
 })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { checkOptions, generateSchema, resolveGenerate, resolveLoad } from '../../src/options.js'
 import { stopProfiles } from '../../src/stops.js'
-import { defaultThreads } from '../../src/threads.js'
+import { chooseThreads, defaultThreads } from '../../src/threads.js'
 import type { GenerateOptions, LoadOptions } from '../../src/types.js'
 
 const defaults = { temperature: 0, profile: stopProfiles.qa, profileName: 'qa' } as const
@@ -82,6 +82,10 @@ test('dry and mirostat fill in their own defaults and refuse what they do not kn
     [0.8, 1.75, 2, -1],
   )
   assert.deepEqual(sampler.dry_breakers, ['\n', ':', '"', '*'])
+  assert.deepEqual(resolve({ dry: { breakers: 'abc' } }).sampler.dry_breakers, ['abc'])
+  for (const breakers of [[''], [1], Array(33).fill('x'), ['x'.repeat(65)]]) {
+    assert.throws(() => resolve({ dry: { breakers } }), { code: 'PHI2_INVALID_OPTION' })
+  }
   assert.throws(() => resolve({ dry: { strength: 1 } }), /Unknown option dry\.strength/)
   const mirostat = resolve({ mirostat: { tau: 3 } }).sampler
   assert.deepEqual([mirostat.mirostat, mirostat.mirostat_tau, mirostat.temp], [true, 3, 0.8])
@@ -98,6 +102,9 @@ test('logitBias takes ids and numbers or -Infinity', () => {
     { 1: '2' },
     { 1: Number.NaN },
     { 1: Number.POSITIVE_INFINITY },
+    { 1: 1e38 },
+    { 1: -1001 },
+    new Map([[1, 1]]),
     [1],
     'x',
   ]) {
@@ -141,4 +148,8 @@ test('small models get one thread, large ones at least one and no more than ther
   assert.equal(defaultThreads(43e6), 1)
   const threads = defaultThreads(1.8e9)
   assert.ok(Number.isInteger(threads) && threads >= 1)
+  // More than there are would spin against each other.
+  const { threads: clamped, warning } = chooseThreads(512, 1.8e9)
+  assert.ok(clamped < 512)
+  assert.match(warning!, /512/)
 })
