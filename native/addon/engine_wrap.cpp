@@ -34,7 +34,7 @@ uint32_t IdArgument(const Napi::CallbackInfo& info) {
 }
 
 /// What must be done is done on this thread when no other is to be had.
-Napi::Value RunOrWait(Napi::Env env, const char* name, PromiseTask task) {
+Napi::Value RunOrWait(Napi::Env env, const char* name, const PromiseTask& task) {
   try {
     return RunTask(env, name, task);
   } catch (const std::system_error&) {
@@ -169,7 +169,8 @@ Napi::Value EngineWrap::Piece(const Napi::CallbackInfo& info) {
   return Guard(info.Env(), [&]() -> Napi::Value {
     const Model& model = *OpenModel(info.Env());
     const double id = info.Length() > 0 && info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : -1;
-    if (!(id >= 0 && id < model.n_vocab()) || id != std::floor(id)) {
+    const bool is_token = id >= 0 && id < model.n_vocab() && id == std::floor(id);
+    if (!is_token) {
       throw NoToken(info.Env(), info.Length() > 0 ? info[0].ToString().Utf8Value() : "nothing", model.n_vocab());
     }
     const std::string& piece = model.Piece(static_cast<llama_token>(id));
@@ -223,18 +224,20 @@ Napi::Value EngineWrap::Close(const Napi::CallbackInfo& info) {
     if (first) channel->Close(env);
     return env.Undefined();
   };
-  return RunOrWait(info.Env(), "phi2 close", std::move(task));
+  return RunOrWait(info.Env(), "phi2 close", task);
 }
 
 Napi::Value EngineWrap::Free(const Napi::CallbackInfo& info) {
   closing_ = true;
   PromiseTask task;
-  task.work = [engine = parts_.engine, model = std::move(model_)]() mutable {
+  // One holder however often the task is copied: the last reference must go on the task's thread.
+  auto model = std::make_shared<std::shared_ptr<Model>>(std::move(model_));
+  task.work = [engine = parts_.engine, model] {
     engine->ReleaseModel();
-    model.reset();
+    model->reset();
   };
   task.result = [](Napi::Env env) { return env.Undefined(); };
-  return RunOrWait(info.Env(), "phi2 free", std::move(task));
+  return RunOrWait(info.Env(), "phi2 free", task);
 }
 
 }  // namespace phi2

@@ -6,7 +6,6 @@
 
 #include "core/backend.h"
 #include "core/error.h"
-#include "core/log.h"
 
 namespace phi2 {
 namespace {
@@ -17,78 +16,22 @@ constexpr double kSharedStepMs = 100;
 constexpr double kLonePrefillMs = 1000;
 constexpr size_t kMinPrefill = 16;
 constexpr size_t kFirstPrefill = 64;  // before anything was measured
-// Rows of logits in one step: bounds the output buffer (200 KiB a row) when a request asks for many.
-constexpr uint32_t kMaxOutputs = 64;
 
 }  // namespace
 
-void Engine::ThreadpoolDeleter::operator()(ggml_threadpool* pool) const {
-  reinterpret_cast<void (*)(ggml_threadpool*)>(CpuBackendFunction("ggml_threadpool_free"))(pool);
-}
-
 Engine::Engine(std::shared_ptr<Model> model, const EngineOptions& options, EventSink* sink)
     : model_(std::move(model)), sink_(sink), abort_callback_works_(AbortCallbackWorks()) {
-  CreateContext(options);
+  context_ = std::make_unique<Context>(*model_, options, ShouldAbortStep, this);
+  n_ctx_ = context_->n_ctx();
+  n_batch_ = context_->n_batch();
+  n_seq_max_ = context_->n_seq_max();
+  n_ctx_seq_ = std::min(n_ctx_, static_cast<uint32_t>(llama_model_n_ctx_train(model_->get())));
   batch_ = Batch(static_cast<int32_t>(n_batch_));
   index_ = std::make_unique<PrefixIndex>(static_cast<int32_t>(n_seq_max_), n_ctx_);
   thread_ = std::thread([this] { Run(); });
 }
 
 Engine::~Engine() { Close(); }
-
-void Engine::CreateContext(const EngineOptions& options) {
-  llama_context_params params = llama_context_default_params();
-  params.n_ctx = options.n_ctx;
-  params.n_batch = options.n_batch;
-  params.n_ubatch = options.n_batch;
-  params.n_seq_max = options.n_seq_max;
-  params.n_outputs_max = std::max(kMaxOutputs, options.n_seq_max);
-  params.n_threads = options.n_threads;
-  params.n_threads_batch = options.n_threads;
-  params.flash_attn_type = options.flash_attn;
-  params.type_k = options.type_kv;
-  params.type_v = options.type_kv;
-  params.kv_unified = true;
-  params.no_perf = true;
-  params.abort_callback = ShouldAbortStep;
-  params.abort_callback_data = this;
-
-  RefuseTooLargeCache(options);
-  LogCapture log;
-  context_.reset(llama_init_from_model(model_->get(), params));
-  if (!context_) {
-    throw Error("PHI2_CONTEXT_FAILED", "The engine could not create a context of " + std::to_string(options.n_ctx) +
-                                           " cells: " + log.Summary() + " Try a smaller contextSize.");
-  }
-  n_ctx_ = llama_n_ctx(context_.get());
-  n_batch_ = llama_n_batch(context_.get());
-  n_seq_max_ = llama_n_seq_max(context_.get());
-  n_ctx_seq_ = std::min(n_ctx_, static_cast<uint32_t>(llama_model_n_ctx_train(model_->get())));
-  n_outputs_ = params.n_outputs_max;
-
-  // Without a pool of its own the CPU backend starts and joins threads for every step.
-  if (options.n_threads > 1) {
-    ggml_threadpool_params pool = ggml_threadpool_params_default(options.n_threads);
-    using NewPool = ggml_threadpool* (*)(ggml_threadpool_params*);
-    threadpool_.reset(reinterpret_cast<NewPool>(CpuBackendFunction("ggml_threadpool_new"))(&pool));
-    if (threadpool_) llama_attach_threadpool(context_.get(), threadpool_.get(), threadpool_.get());
-  }
-}
-
-// The system would promise the memory and end the process when it is touched.
-void Engine::RefuseTooLargeCache(const EngineOptions& options) const {
-  const llama_model* model = model_->get();
-  const double row = static_cast<double>(ggml_row_size(options.type_kv, llama_model_n_embd(model)));
-  const double bytes = 2.0 * options.n_ctx * llama_model_n_layer(model) * row;
-  size_t free = 0;
-  size_t total = 0;
-  ggml_backend_dev_memory(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU), &free, &total);
-  if (total == 0 || bytes < static_cast<double>(total)) return;
-  throw Error("PHI2_CONTEXT_FAILED", "A KV cache of " + std::to_string(options.n_ctx) + " cells takes " +
-                                         std::to_string(static_cast<int64_t>(bytes / 1e6)) +
-                                         " MB, but this machine has " + std::to_string(total / 1000000) +
-                                         " MB of memory. Use a smaller contextSize.");
-}
 
 // --- any thread ---
 
@@ -170,9 +113,7 @@ void Engine::Close() {
     wake_.notify_one();
   }
   if (thread_.joinable()) thread_.join();
-  if (context_) llama_detach_threadpool(context_.get());
   context_.reset();
-  threadpool_.reset();
 }
 
 void Engine::CloseSilently() {
@@ -258,7 +199,7 @@ void Engine::Apply(Command command) {
 void Engine::Admit() {
   if (!room_changed_) return;
   room_changed_ = false;
-  llama_memory_t memory = llama_get_memory(context_.get());
+  llama_memory_t memory = context_->memory();
   while (!queued_.empty()) {
     Sequence& sequence = *queued_.front();
     const RequestSpec& spec = sequence.spec();
@@ -334,7 +275,7 @@ void Engine::Add(Sequence& sequence, size_t count) {
   for (; part.count < count; ++part.count) {
     const size_t position = part.first + part.count;
     const bool output = sequence.wants_output(position);
-    if (output && n_batch_outputs_ == n_outputs_) break;
+    if (output && n_batch_outputs_ == context_->n_outputs()) break;
     n_batch_outputs_ += output ? 1 : 0;
     const int32_t row = batch_->n_tokens++;
     batch_->token[row] = sequence.tokens()[position];
@@ -353,14 +294,14 @@ void Engine::Step() {
     for (const Part& part : parts_) step_flags_.push_back(abort_flags_[part.sequence->id()]);
   }
   const auto start = std::chrono::steady_clock::now();
-  int32_t status = llama_decode(context_.get(), *batch_);
+  int32_t status = llama_decode(context_->get(), *batch_);
   if (status == 1) {
     // The index counts cells so that this cannot happen; idle sequences are given up before anything else is.
     for (int32_t slot : index_->EvictIdle()) Clear(slot);
-    status = llama_decode(context_.get(), *batch_);
+    status = llama_decode(context_->get(), *batch_);
   }
   if (status == 0) {
-    llama_synchronize(context_.get());
+    llama_synchronize(context_->get());
     const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
     ++n_steps_;
     n_decoded_ += static_cast<uint64_t>(batch_->n_tokens);
@@ -384,7 +325,7 @@ void Engine::OnDecoded() {
       for (size_t i = 0; i < part.count && !sequence.ended; ++i) {
         const int32_t row = part.row + static_cast<int32_t>(i);
         if (batch_->logits[row] == 0) continue;
-        const float* logits = llama_get_logits_ith(context_.get(), row);
+        const float* logits = llama_get_logits_ith(context_->get(), row);
         if (logits == nullptr) throw Error("PHI2_DECODE_FAILED", "The engine returned no logits.");
         sequence.OnLogits(part.first + i, logits);
       }
@@ -398,7 +339,7 @@ void Engine::OnDecoded() {
 
 /// Every sequence of the batch was aborted, else the step would have gone on. What was decoded before stays valid.
 void Engine::OnAborted() {
-  llama_memory_t memory = llama_get_memory(context_.get());
+  llama_memory_t memory = context_->memory();
   for (const Part& part : parts_) {
     const llama_pos next = llama_memory_seq_pos_max(memory, part.sequence->seq_id) + 1;
     part.sequence->n_past = static_cast<size_t>(next);
@@ -446,7 +387,7 @@ void Engine::Settle() {
   }
 }
 
-void Engine::Clear(int32_t seq_id) { llama_memory_seq_rm(llama_get_memory(context_.get()), seq_id, -1, -1); }
+void Engine::Clear(int32_t seq_id) { llama_memory_seq_rm(context_->memory(), seq_id, -1, -1); }
 
 bool Engine::ShouldAbortStep(void* self) {
   const auto& engine = *static_cast<const Engine*>(self);

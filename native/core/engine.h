@@ -13,20 +13,12 @@
 #include <utility>
 #include <vector>
 
+#include "core/context.h"
 #include "core/model.h"
 #include "core/prefix_index.h"
 #include "core/sequence.h"
 
 namespace phi2 {
-
-struct EngineOptions {
-  uint32_t n_ctx = 2048;  ///< KV cells, shared by all sequences
-  uint32_t n_batch = 512;
-  uint32_t n_seq_max = 8;
-  int32_t n_threads = 2;
-  llama_flash_attn_type flash_attn = LLAMA_FLASH_ATTN_TYPE_AUTO;
-  ggml_type type_kv = GGML_TYPE_F16;
-};
 
 /// Where chunks and endings go. Called on the engine thread; must not block and not throw.
 class EventSink {
@@ -100,33 +92,6 @@ class Engine {
     size_t count;
     int32_t row;  // of the batch
   };
-  struct ThreadpoolDeleter {
-    void operator()(ggml_threadpool* pool) const;
-  };
-
-  class Batch {  // owns what llama_batch_init() allocates
-   public:
-    Batch() = default;
-    explicit Batch(int32_t n_tokens) : batch_(llama_batch_init(n_tokens, 0, 1)) {}
-    ~Batch() {
-      if (batch_.token != nullptr) llama_batch_free(batch_);
-    }
-    Batch(const Batch&) = delete;
-    Batch& operator=(const Batch&) = delete;
-    Batch& operator=(Batch&& other) noexcept {
-      std::swap(batch_, other.batch_);
-      return *this;
-    }
-    llama_batch& operator*() { return batch_; }
-    llama_batch* operator->() { return &batch_; }
-    const llama_batch* operator->() const { return &batch_; }
-
-   private:
-    llama_batch batch_ = {};
-  };
-
-  void CreateContext(const EngineOptions& options);
-  void RefuseTooLargeCache(const EngineOptions& options) const;
   std::shared_ptr<Model> OpenModel() const;
   void Post(Command::Kind kind, uint32_t id);
 
@@ -153,12 +118,9 @@ class Engine {
   uint32_t n_batch_ = 0;
   uint32_t n_seq_max_ = 0;
   uint32_t n_ctx_seq_ = 0;
-  uint32_t n_outputs_ = 0;
   bool abort_callback_works_ = false;
 
-  // Destroyed in reverse: the context lets go of the pool before the pool is freed.
-  std::unique_ptr<ggml_threadpool, ThreadpoolDeleter> threadpool_;
-  llama_context_ptr context_;
+  std::unique_ptr<Context> context_;
   Batch batch_;
   uint32_t n_batch_outputs_ = 0;  // rows of the batch that want logits
 

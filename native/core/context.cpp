@@ -1,0 +1,71 @@
+#include "core/context.h"
+
+#include <algorithm>
+#include <string>
+
+#include "core/backend.h"
+#include "core/error.h"
+#include "core/log.h"
+
+namespace phi2 {
+namespace {
+
+// Bounds the output buffer (200 KiB a row) when a request asks for the logits of many positions.
+constexpr uint32_t kMaxOutputs = 64;
+
+// The system would promise the memory and end the process when it is touched.
+void RefuseTooLargeCache(const llama_model* model, const EngineOptions& options) {
+  const double row = static_cast<double>(ggml_row_size(options.type_kv, llama_model_n_embd(model)));
+  const double bytes = 2.0 * options.n_ctx * llama_model_n_layer(model) * row;
+  size_t free = 0;
+  size_t total = 0;
+  ggml_backend_dev_memory(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU), &free, &total);
+  if (total == 0 || bytes < static_cast<double>(total)) return;
+  throw Error("PHI2_CONTEXT_FAILED", "A KV cache of " + std::to_string(options.n_ctx) + " cells takes " +
+                                         std::to_string(static_cast<int64_t>(bytes / 1e6)) +
+                                         " MB, but this machine has " + std::to_string(total / 1000000) +
+                                         " MB of memory. Use a smaller contextSize.");
+}
+
+}  // namespace
+
+void Context::ThreadpoolDeleter::operator()(ggml_threadpool* pool) const {
+  reinterpret_cast<void (*)(ggml_threadpool*)>(CpuBackendFunction("ggml_threadpool_free"))(pool);
+}
+
+Context::Context(const Model& model, const EngineOptions& options, ggml_abort_callback should_abort, void* data)
+    : n_outputs_(std::max(kMaxOutputs, options.n_seq_max)) {
+  llama_context_params params = llama_context_default_params();
+  params.n_ctx = options.n_ctx;
+  params.n_batch = options.n_batch;
+  params.n_ubatch = options.n_batch;
+  params.n_seq_max = options.n_seq_max;
+  params.n_outputs_max = n_outputs_;
+  params.n_threads = options.n_threads;
+  params.n_threads_batch = options.n_threads;
+  params.flash_attn_type = options.flash_attn;
+  params.type_k = options.type_kv;
+  params.type_v = options.type_kv;
+  params.kv_unified = true;
+  params.no_perf = true;
+  params.abort_callback = should_abort;
+  params.abort_callback_data = data;
+
+  RefuseTooLargeCache(model.get(), options);
+  LogCapture log;
+  context_.reset(llama_init_from_model(model.get(), params));
+  if (!context_) {
+    throw Error("PHI2_CONTEXT_FAILED", "The engine could not create a context of " + std::to_string(options.n_ctx) +
+                                           " cells: " + log.Summary() + " Try a smaller contextSize.");
+  }
+  if (options.n_threads > 1) {
+    ggml_threadpool_params pool = ggml_threadpool_params_default(options.n_threads);
+    using NewPool = ggml_threadpool* (*)(ggml_threadpool_params*);
+    threadpool_.reset(reinterpret_cast<NewPool>(CpuBackendFunction("ggml_threadpool_new"))(&pool));
+    if (threadpool_) llama_attach_threadpool(context_.get(), threadpool_.get(), threadpool_.get());
+  }
+}
+
+Context::~Context() { llama_detach_threadpool(context_.get()); }
+
+}  // namespace phi2
