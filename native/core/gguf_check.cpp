@@ -1,5 +1,6 @@
 #include "core/gguf_check.h"
 
+#include <algorithm>
 #include <cmath>
 #include <unordered_map>
 #include <unordered_set>
@@ -270,16 +271,14 @@ class Checker {
 
   static bool IsComplete(const std::unordered_map<std::string, TensorKind>& known,
                          const std::unordered_set<std::string>& names) {
-    for (const auto& [name, kind] : known) {
-      if (names.count(name) > 0 || name.find(".attn_qkv.") != std::string::npos) continue;
+    return std::all_of(known.begin(), known.end(), [&](const auto& entry) {
+      const auto& [name, kind] = entry;
+      if (names.count(name) > 0 || name.find(".attn_qkv.") != std::string::npos) return true;
       // q, k and v may be one matrix, and the engine takes them without biases.
       const size_t attention = name.find(".attn_");
       const bool is_qkv = attention != std::string::npos && name.find('.', attention + 1) == attention + 7;
-      const bool may_lack =
-          is_qkv && (kind == TensorKind::kVector || names.count(name.substr(0, attention) + ".attn_qkv.weight") > 0);
-      if (!may_lack) return false;
-    }
-    return true;
+      return is_qkv && (kind == TensorKind::kVector || names.count(name.substr(0, attention) + ".attn_qkv.weight") > 0);
+    });
   }
 
   uint64_t TensorBytes(const std::string& name, bool is_vector) {
