@@ -4,7 +4,7 @@ import { Generation } from './generation.js'
 import type { NativeEngine } from './native.js'
 import { resolveGenerate } from './options.js'
 import type { Phi2 } from './phi2.js'
-import { chatPrompt } from './prompts.js'
+import { chatPrompt, chatTranscript } from './prompts.js'
 import { chatProfile } from './stops.js'
 import { tokenizeText } from './tokenize.js'
 import type { Answer, ChatAnswer, ChatOptions, ChatTurn, GenerateOptions, SavedChat } from './types.js'
@@ -85,8 +85,8 @@ export class Chat {
 
   /** The whole conversation as the model reads it. */
   get transcript(): string {
-    const lines = this.#turns.flatMap((turn) => [`${this.user}: ${turn.user}`, `${this.assistant}: ${turn.assistant}`])
-    return [...(this.head === '' ? [] : [this.head]), ...lines].join('\n')
+    const { user, assistant, head } = this
+    return chatTranscript({ user, assistant, head, turns: this.#turns })
   }
 
   /**

@@ -54,6 +54,7 @@ export type NativeModelInfo = Omit<
 
 /** A model with its context and engine thread. */
 export interface NativeEngine {
+  /** Built anew at each access. */
   readonly info: NativeModelInfo
   /** `special`: read `<|endoftext|>` in the text as the token. On the JS thread: for short texts. */
   tokenize(text: string, special: boolean): Int32Array

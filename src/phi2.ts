@@ -57,15 +57,15 @@ export class Phi2 implements AsyncDisposable {
     const engine = await loadEngine(model, { ...resolved, threads }, dispatcher)
     const { kvType, flashAttention } = resolved
     const { path, embedded } = model
-    const { embeddingSize, heads } = engine.info
+    const { info } = engine
     return new Phi2(engine, dispatcher, {
-      ...engine.info,
+      ...info,
       path,
       embedded,
-      headSize: embeddingSize / heads,
+      headSize: info.embeddingSize / info.heads,
       kvType,
       flashAttention,
-      warnings: warning === undefined ? engine.info.warnings : [...engine.info.warnings, warning],
+      warnings: warning === undefined ? info.warnings : [...info.warnings, warning],
       threads,
     })
   }

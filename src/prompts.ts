@@ -10,12 +10,15 @@ export function qaPrompt(question: string): string {
   return `Instruct: ${question.trimEnd()}\nOutput:`
 }
 
-export interface ChatPromptParts {
+export interface ChatTranscriptParts {
   user: string
   assistant: string
   /** Plain text before the first turn. */
   head?: string
   turns: readonly ChatTurn[]
+}
+
+export interface ChatPromptParts extends ChatTranscriptParts {
   message: string
 }
 
@@ -23,10 +26,19 @@ export interface ChatPromptParts {
  * The card's chat format: one `Label: text` after the other, ending with the assistant's label. A turn is rendered
  * alike when it is new and when it is history, so that a chat's prompt extends the one before it.
  */
-export function chatPrompt({ user, assistant, head = '', turns, message }: ChatPromptParts): string {
+export function chatPrompt({ message, ...history }: ChatPromptParts): string {
+  const { user, assistant } = history
+  return [...transcriptLines(history), said(user, message), `${assistant}:`].join('\n')
+}
+
+/** A conversation as the model reads it. */
+export function chatTranscript(history: ChatTranscriptParts): string {
+  return transcriptLines(history).join('\n')
+}
+
+function transcriptLines({ user, assistant, head = '', turns }: ChatTranscriptParts): string[] {
   const lines = turns.flatMap((turn) => [said(user, turn.user), said(assistant, turn.assistant)])
-  if (head.trim() !== '') lines.unshift(head.trimEnd())
-  return [...lines, said(user, message), `${assistant}:`].join('\n')
+  return head.trim() === '' ? lines : [head.trimEnd(), ...lines]
 }
 
 function said(label: string, text: string): string {

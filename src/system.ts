@@ -1,8 +1,8 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { dirname, join } from 'node:path'
 import { loadAddon } from './native.js'
-import { packageRoot } from './package-root.js'
+import { packageVersion } from './package-root.js'
 import type { DeviceInfo } from './types.js'
 
 /** Versions, processor and devices: what `phi2 doctor` prints. */
@@ -36,7 +36,7 @@ export function systemReport(): SystemReport {
   const { devices, backends, cpuBackendPath } = addon.backendInfo()
   const features = Object.entries(backends.find(({ name }) => name === 'CPU')?.features ?? {})
   return {
-    phi2: (JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as { version: string }).version,
+    phi2: packageVersion(),
     node: process.versions.node,
     platform: `${process.platform}-${process.arch}`,
     llama: addon.versions.llama,

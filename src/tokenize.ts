@@ -10,12 +10,13 @@ const shortText = 4096
  */
 export async function tokenizePrompt(engine: NativeEngine, text: string, special: boolean): Promise<Int32Array> {
   const bytes = Buffer.byteLength(text)
-  const { maxPromptBytes, info } = engine
+  const { maxPromptBytes } = engine
   if (bytes > maxPromptBytes) {
-    const atLeast = Math.ceil((bytes / maxPromptBytes) * info.sequenceSize)
+    const { sequenceSize } = engine.info
+    const atLeast = Math.ceil((bytes / maxPromptBytes) * sequenceSize)
     throw new Phi2Error(
       'PHI2_CONTEXT_FULL',
-      `The prompt has ${bytes} bytes, which is more than ${atLeast} tokens, but a sequence holds at most ${info.sequenceSize}. Shorten the prompt.`,
+      `The prompt has ${bytes} bytes, which is more than ${atLeast} tokens, but a sequence holds at most ${sequenceSize}. Shorten the prompt.`,
     )
   }
   return tokenizeText(engine, text, special)

@@ -1,10 +1,10 @@
 #include "addon/engine_wrap.h"
 
 #include <cmath>
-#include <cstring>
 #include <system_error>
 
 #include "addon/addon_data.h"
+#include "addon/arrays.h"
 #include "addon/errors.h"
 #include "addon/model_wrap.h"
 #include "addon/options.h"
@@ -12,12 +12,6 @@
 
 namespace phi2 {
 namespace {
-
-Napi::Value ToArray(Napi::Env env, const std::vector<llama_token>& tokens) {
-  Napi::Int32Array array = Napi::Int32Array::New(env, tokens.size());
-  if (!tokens.empty()) std::memcpy(array.Data(), tokens.data(), tokens.size() * sizeof(llama_token));
-  return array;
-}
 
 std::string TextArgument(const Napi::CallbackInfo& info) {
   if (info.Length() < 1 || !info[0].IsString()) throw BadArgument(info.Env(), "Expected a string for text.");
@@ -115,12 +109,12 @@ void EngineWrap::Forget() {
 }
 
 Engine& EngineWrap::OpenEngine(Napi::Env env) {
-  if (closing_) throw ToJs(env, Error("PHI2_CLOSED", "This model was closed; load it again to use it."));
+  if (closing_) throw ToJs(env, ClosedError());
   return *parts_.engine;
 }
 
 const std::shared_ptr<Model>& EngineWrap::OpenModel(Napi::Env env) {
-  if (!model_) throw ToJs(env, Error("PHI2_CLOSED", "This model was closed; load it again to use it."));
+  if (!model_) throw ToJs(env, ClosedError());
   return model_;
 }
 
@@ -135,7 +129,7 @@ Napi::Value EngineWrap::Info(const Napi::CallbackInfo& info) {
 
 Napi::Value EngineWrap::Tokenize(const Napi::CallbackInfo& info) {
   return Guard(info.Env(), [&] {
-    return ToArray(info.Env(), OpenEngine(info.Env()).model().Tokenize(TextArgument(info), FlagArgument(info, 1)));
+    return ToJs(info.Env(), OpenEngine(info.Env()).model().Tokenize(TextArgument(info), FlagArgument(info, 1)));
   });
 }
 
@@ -147,7 +141,7 @@ Napi::Value EngineWrap::TokenizeAsync(const Napi::CallbackInfo& info) {
   task.work = [model, tokens, text = TextArgument(info), special = FlagArgument(info, 1)] {
     *tokens = model->Tokenize(text, special);
   };
-  task.result = [tokens](Napi::Env env) { return ToArray(env, *tokens); };
+  task.result = [tokens](Napi::Env env) { return ToJs(env, *tokens); };
   return RunTask(info.Env(), "phi2 tokenize", std::move(task));
 }
 
@@ -173,10 +167,7 @@ Napi::Value EngineWrap::Piece(const Napi::CallbackInfo& info) {
     if (!is_token) {
       throw NoToken(info.Env(), info.Length() > 0 ? info[0].ToString().Utf8Value() : "nothing", model.n_vocab());
     }
-    const std::string& piece = model.Piece(static_cast<llama_token>(id));
-    Napi::Uint8Array bytes = Napi::Uint8Array::New(info.Env(), piece.size());
-    if (!piece.empty()) std::memcpy(bytes.Data(), piece.data(), piece.size());
-    return bytes;
+    return BytesToJs(info.Env(), model.Piece(static_cast<llama_token>(id)));
   });
 }
 

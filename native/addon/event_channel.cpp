@@ -1,22 +1,11 @@
 #include "addon/event_channel.h"
 
 #include <algorithm>
-#include <cstring>
+
+#include "addon/arrays.h"
 
 namespace phi2 {
 namespace {
-
-Napi::Int32Array Copy(Napi::Env env, const std::vector<llama_token>& values) {
-  Napi::Int32Array array = Napi::Int32Array::New(env, values.size());
-  if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size() * sizeof(llama_token));
-  return array;
-}
-
-Napi::Float32Array Copy(Napi::Env env, const std::vector<float>& values) {
-  Napi::Float32Array array = Napi::Float32Array::New(env, values.size());
-  if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size() * sizeof(float));
-  return array;
-}
 
 template <typename T>
 void Append(std::vector<T>& to, const std::vector<T>& from) {
@@ -48,11 +37,11 @@ const char* ReasonName(EndReason reason) {
 void Fill(Napi::Env env, Napi::Object event, const Chunk& chunk) {
   event.Set("type", "chunk");
   event.Set("text", chunk.text);
-  event.Set("tokens", Copy(env, chunk.tokens));
+  event.Set("tokens", ToJs(env, chunk.tokens));
   if (chunk.logprobs.empty()) return;
-  event.Set("logprobs", Copy(env, chunk.logprobs));
-  event.Set("topTokens", Copy(env, chunk.top_tokens));
-  event.Set("topLogprobs", Copy(env, chunk.top_logprobs));
+  event.Set("logprobs", ToJs(env, chunk.logprobs));
+  event.Set("topTokens", ToJs(env, chunk.top_tokens));
+  event.Set("topLogprobs", ToJs(env, chunk.top_logprobs));
 }
 
 void Fill(Napi::Env env, Napi::Object event, const Ending& ending) {
@@ -71,8 +60,8 @@ void Fill(Napi::Env env, Napi::Object event, const Ending& ending) {
     error.Set("message", ending.error_message);
     event.Set("error", error);
   }
-  if (!ending.prompt_logprobs.empty()) event.Set("promptLogprobs", Copy(env, ending.prompt_logprobs));
-  if (!ending.logits.empty()) event.Set("logits", Copy(env, ending.logits));
+  if (!ending.prompt_logprobs.empty()) event.Set("promptLogprobs", ToJs(env, ending.prompt_logprobs));
+  if (!ending.logits.empty()) event.Set("logits", ToJs(env, ending.logits));
 }
 
 }  // namespace

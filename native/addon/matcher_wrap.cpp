@@ -1,8 +1,8 @@
 #include "addon/matcher_wrap.h"
 
-#include <cstring>
 #include <string_view>
 
+#include "addon/arrays.h"
 #include "addon/errors.h"
 #include "addon/options.h"
 #include "core/stop_matcher.h"
@@ -39,12 +39,7 @@ class StopMatcherWrap : public Napi::ObjectWrap<StopMatcherWrap> {
   Napi::Value Rule(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), matcher_.fired_rule()); }
 
  private:
-  Napi::Value Released(Napi::Env env) {
-    const std::string text = matcher_.TakeReleased();
-    Napi::Uint8Array bytes = Napi::Uint8Array::New(env, text.size());
-    if (!text.empty()) std::memcpy(bytes.Data(), text.data(), text.size());
-    return bytes;
-  }
+  Napi::Value Released(Napi::Env env) { return BytesToJs(env, matcher_.TakeReleased()); }
 
   StopMatcher matcher_;
 };

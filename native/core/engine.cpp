@@ -62,7 +62,7 @@ uint32_t Engine::Submit(RequestSpec spec) {
   const uint32_t id = next_id_++;
   auto sequence = std::make_unique<Sequence>(id, std::move(spec), model);
   std::lock_guard<std::mutex> lock(mutex_);
-  if (closing_) throw Error("PHI2_CLOSED", "This model was closed; load it again to use it.");
+  if (closing_) throw ClosedError();
   abort_flags_[id] = std::make_shared<std::atomic<bool>>(false);
   commands_.push_back({Command::Kind::kSubmit, id, std::move(sequence)});
   wake_.notify_one();
@@ -71,7 +71,7 @@ uint32_t Engine::Submit(RequestSpec spec) {
 
 std::shared_ptr<Model> Engine::OpenModel() const {
   std::lock_guard<std::mutex> lock(mutex_);
-  if (closing_ || !model_) throw Error("PHI2_CLOSED", "This model was closed; load it again to use it.");
+  if (closing_ || !model_) throw ClosedError();
   return model_;
 }
 

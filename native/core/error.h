@@ -15,4 +15,6 @@ class Error : public std::runtime_error {
   const char* code_;  // a string literal
 };
 
+inline Error ClosedError() { return {"PHI2_CLOSED", "This model was closed; load it again to use it."}; }
+
 }  // namespace phi2

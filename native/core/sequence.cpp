@@ -38,7 +38,7 @@ void Sequence::Admit(int32_t slot, size_t reused, int32_t n_limit) {
   ending_.queue_ms = Milliseconds(admitted_ - submitted_);
 }
 
-bool Sequence::OnLogits(size_t position, const float* logits) {
+void Sequence::OnLogits(size_t position, const float* logits) {
   const int32_t n_vocab = model_->n_vocab();
   if (position < n_prompt()) {
     if (spec_.prompt_logprobs && position + 1 < n_prompt()) {
@@ -48,21 +48,21 @@ bool Sequence::OnLogits(size_t position, const float* logits) {
     if (std::binary_search(wanted.begin(), wanted.end(), static_cast<int32_t>(position))) {
       ending_.logits.insert(ending_.logits.end(), logits, logits + n_vocab);
     }
-    if (position + 1 < n_prompt()) return true;
+    if (position + 1 < n_prompt()) return;
   }
-  return Accept(logits);
+  Accept(logits);
 }
 
-bool Sequence::Accept(const float* logits) {
+void Sequence::Accept(const float* logits) {
   if (spec_.n_predict <= 0) {
     Finish(EndReason::kLength, kNoRule);
-    return false;
+    return;
   }
   const llama_token token = sampler_.Sample(logits);
   if (ending_.n_generated++ == 0) first_token_ = Clock::now();
   if (model_->IsEog(token)) {
     Finish(EndReason::kStop, kEndOfText);
-    return false;
+    return;
   }
 
   Held held{token, generated_bytes_, {}};
@@ -74,15 +74,14 @@ bool Sequence::Accept(const float* logits) {
 
   if (!matcher_.Push(piece)) {
     Finish(EndReason::kStop, matcher_.fired_rule());
-    return false;
+    return;
   }
   // The token just sampled would need a place of its own to be decoded.
   if (ending_.n_generated >= spec_.n_predict || tokens_.size() > static_cast<size_t>(n_limit_)) {
     Finish(EndReason::kLength, kNoRule);
-    return false;
+    return;
   }
   Release();
-  return true;
 }
 
 void Sequence::Release() {

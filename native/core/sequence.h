@@ -80,8 +80,8 @@ class Sequence {
   void Admit(int32_t slot, size_t reused, int32_t n_limit);
 
   /// Takes the logits of a decoded position: records what was asked about the prompt, and at the last position samples.
-  /// Returns true while the sequence goes on; afterwards ending() is complete. Throws Error out of the sampler.
-  bool OnLogits(size_t position, const float* logits);
+  /// When that was the last token, `ended` is set. Throws Error out of the sampler.
+  void OnLogits(size_t position, const float* logits);
 
   /// Ends it from outside. Held-back text is released.
   void End(EndReason reason);
@@ -105,7 +105,7 @@ class Sequence {
     TokenLogprobs logprobs;
   };
 
-  bool Accept(const float* logits);
+  void Accept(const float* logits);
   void Release();
   void Finish(EndReason reason, int32_t rule);
 

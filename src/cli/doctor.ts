@@ -1,3 +1,4 @@
+import { packageVersion } from '../package-root.js'
 import type { SelfCheck } from '../self-check.js'
 import type { SystemReport } from '../system.js'
 import type { LoadOptions } from '../types.js'
@@ -6,7 +7,6 @@ import { codeOf, EXIT_FAILED, exitCodeOf, UsageError } from './errors.js'
 import { withModel } from './load.js'
 import { jsonFlag, loadFlags, loadOptions } from './options.js'
 import { formatBytes, formatPairs, formatTable, write, writeJson } from './output.js'
-import { packageVersion } from './version.js'
 
 interface Report {
   ok: boolean

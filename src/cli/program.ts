@@ -1,11 +1,11 @@
 import yargs from 'yargs'
 import { Parser } from 'yargs/helpers'
+import { packageVersion } from '../package-root.js'
 import type { CliContext, CliOption, CliOptions, Command, OptionValue } from './command.js'
 import { UsageError } from './errors.js'
 import { kebab, readValue } from './options.js'
 import { write } from './output.js'
 import { mistypedCommand, nearestOption } from './suggest.js'
-import { packageVersion } from './version.js'
 
 export interface Program {
   readonly commands: readonly Command[]

@@ -5,8 +5,8 @@ import { program as realProgram } from '../../src/cli/commands.js'
 import { exitCodeOf, UsageError } from '../../src/cli/errors.js'
 import { fileFlag, generateFlags, jsonFlag, kebab, loadFlags } from '../../src/cli/options.js'
 import { helpText, type Program, runProgram } from '../../src/cli/program.js'
-import { packageVersion } from '../../src/cli/version.js'
 import { generateSchema, loadSchema, type OptionSpec } from '../../src/options.js'
+import { packageVersion } from '../../src/package-root.js'
 import { fakeContext, Keyboard, piped, Sink } from '../cli/fakes.js'
 
 interface Call {
