@@ -1,7 +1,8 @@
 import type { Phi2 } from '../phi2.js'
 import type { LoadOptions } from '../types.js'
 import type { CliContext } from './command.js'
-import { ProgressLine, writeNote } from './output.js'
+import { writeNote } from './output.js'
+import { ProgressLine } from './progress-line.js'
 
 const EMBEDDED_NOTE =
   'phi2: this is phi-2-tiny, the embedded toy model. For the real Phi-2 download phi-2.Q4_K_M.gguf (1.8 GB) from the ' +

@@ -16,12 +16,13 @@ export type RealPhi2 = Fits<Phi2, ReplPhi2>
 export class Sink extends Writable {
   text = ''
   readonly isTTY: boolean
-  readonly columns = 100
+  readonly columns: number
   readonly #failure: Error | undefined
 
-  constructor({ isTTY = false, failure }: { isTTY?: boolean; failure?: Error } = {}) {
+  constructor({ isTTY = false, columns = 100, failure }: { isTTY?: boolean; columns?: number; failure?: Error } = {}) {
     super({ decodeStrings: false })
     this.isTTY = isTTY
+    this.columns = columns
     this.#failure = failure
     this.on('error', () => {})
   }

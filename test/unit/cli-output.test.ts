@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type AnswerFormat, planAnswer, printAnswer } from '../../src/cli/answer.js'
 import { describeError, exitCodeOf, Interrupted, OutputClosed, UsageError } from '../../src/cli/errors.js'
 import {
@@ -8,7 +7,6 @@ import {
   formatPairs,
   formatStats,
   formatTable,
-  ProgressLine,
   write,
   writeJson,
   writeNote,
@@ -161,36 +159,6 @@ test('bytes are shown in the unit that fits', () => {
   assert.equal(formatBytes(1_789_239_136), '1.8 GB')
   assert.equal(formatBytes(41_600_000), '41.6 MB')
   assert.equal(formatBytes(1500), '2 kB')
-})
-
-test('progress shows at a terminal when it takes long, and is gone at the end', async () => {
-  const stream = new Sink({ isTTY: true })
-  const progress = new ProgressLine(stream, 'loading', 20)
-  progress.update(0.25)
-  assert.equal(stream.text, '')
-  await sleep(60)
-  assert.match(stream.text, /loading █{6}░{18} 25%$/)
-  progress.update(0.5)
-  assert.match(stream.text, /50%$/)
-  progress.end()
-  assert.ok(stream.text.endsWith('\r\x1b[K'))
-  const length = stream.text.length
-  progress.update(0.75)
-  assert.equal(stream.text.length, length)
-})
-
-test('progress stays away from short loads and from pipes', async () => {
-  const short = new Sink({ isTTY: true })
-  const quick = new ProgressLine(short, 'loading', 50)
-  quick.update(0.5)
-  quick.end()
-  const pipe = new Sink()
-  const piped = new ProgressLine(pipe, 'loading', 1)
-  await sleep(80)
-  piped.update(0.5)
-  piped.end()
-  assert.equal(short.text, '')
-  assert.equal(pipe.text, '')
 })
 
 function thrown(body: () => unknown): unknown {
