@@ -6,48 +6,12 @@
 #include "addon/engine_wrap.h"
 #include "addon/errors.h"
 #include "addon/options.h"
+#include "addon/progress_channel.h"
 #include "addon/promise_task.h"
 #include "core/backend.h"
 
 namespace phi2 {
 namespace {
-
-/// Progress from the loading thread: the newest value only, so that a busy JS thread gets one call for many steps.
-class ProgressChannel {
- public:
-  static std::shared_ptr<ProgressChannel> Create(Napi::Env env, Napi::Function callback) {
-    auto channel = std::make_shared<ProgressChannel>();
-    auto* owner = new std::shared_ptr<ProgressChannel>(channel);
-    channel->channel_ = Channel::New(
-        env, callback, "phi2 progress", 0, 1, channel.get(),
-        [](Napi::Env, std::shared_ptr<ProgressChannel>* held, ProgressChannel*) { delete held; }, owner);
-    channel->channel_.Unref(env);
-    return channel;
-  }
-
-  void Report(float progress) {  // loading thread
-    latest_ = progress;
-    if (!scheduled_.exchange(true)) channel_.NonBlockingCall();
-  }
-
-  void Close() { channel_.Release(); }  // JS thread, after the loading thread has ended
-
- private:
-  static void OnWake(Napi::Env env, Napi::Function callback, ProgressChannel* self, void*) {
-    if (env == nullptr) return;
-    self->scheduled_ = false;
-    try {
-      callback.Call({Napi::Number::New(env, self->latest_)});
-    } catch (const Napi::Error&) {
-      // Only in an environment that is being terminated: the TypeScript side guards the user's callback.
-    }
-  }
-  using Channel = Napi::TypedThreadSafeFunction<ProgressChannel, void, OnWake>;
-
-  Channel channel_;
-  std::atomic<float> latest_{0};
-  std::atomic<bool> scheduled_{false};
-};
 
 /// What the loading thread and the JS thread share. Destroyed engine first: see EngineParts.
 struct Loading {
