@@ -6,7 +6,8 @@ import { Phi2Error } from '../src/errors.js'
  * Lets `write` make a file under a temporary name in the same folder, which gets its real name when all went well and
  * is removed otherwise. So the name `path` never stands for half a file, and an older file there stays until the end.
  *
- * @throws {Phi2Error} `PHI2_IO` for a full disk, a missing folder and the like; whatever `write` throws otherwise.
+ * @throws {Phi2Error} `PHI2_NO_SPACE` for a full disk, `PHI2_IO` for a missing folder and the like; whatever `write` throws
+ * otherwise.
  */
 export async function writeAtomically<T>(path: string, write: (temporaryPath: string) => Promise<T>): Promise<T> {
   return withTemporaryFile(path, async (temporaryPath) => {
@@ -33,5 +34,6 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
 }
 
 function ioError(path: string, cause: NodeJS.ErrnoException): Phi2Error {
-  return new Phi2Error('PHI2_IO', `${path} cannot be written: ${cause.message}`, { cause })
+  const full = cause.code === 'ENOSPC' || cause.code === 'EDQUOT'
+  return new Phi2Error(full ? 'PHI2_NO_SPACE' : 'PHI2_IO', `${path} cannot be written: ${cause.message}`, { cause })
 }
