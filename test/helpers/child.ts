@@ -19,15 +19,26 @@ const runDeadline = 60_000
  * begins. Rejects if the child hangs.
  */
 export function runChild(body: string, nodeArguments: readonly string[] = []): Promise<ChildResult> {
-  const source = `
-    import { Phi2 } from ${JSON.stringify(pathToFileURL(join(packageRoot(), 'src', 'phi2.ts')).href)}
-    const ready = () => process.stdout.write('READY\\n')
-    ${body}`
+  const phi2 = pathToFileURL(join(packageRoot(), 'src', 'phi2.ts')).href
+  return runProgram(`import { Phi2 } from ${JSON.stringify(phi2)}\n${body}`, { nodeArguments })
+}
+
+export interface ProgramOptions {
+  nodeArguments?: readonly string[]
+  /** Added to this process's own; undefined takes a variable out. */
+  environment?: NodeJS.ProcessEnv
+}
+
+/** Like {@link runChild}, for a program that brings its own imports, relative to the package's folder. */
+export function runProgram(body: string, options: ProgramOptions = {}): Promise<ChildResult> {
+  const { nodeArguments = [], environment = {} } = options
+  const source = `const ready = () => process.stdout.write('READY\\n')\n${body}`
   const child = spawn(
     process.execPath,
     [...nodeArguments, '--import', 'tsx', '--input-type=module', '--eval', source],
     {
       cwd: packageRoot(),
+      env: { ...process.env, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     },
   )
