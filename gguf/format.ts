@@ -124,6 +124,18 @@ export const GGML_TYPES = {
 
 export type GgmlTypeName = keyof typeof GGML_TYPES
 
+/** Types of older files, whose ids are not used again. The packed forms of q4_0 were made in 2024, for Phi-2 as well. */
+export const RETIRED_TYPES: { readonly [id: number]: string } = {
+  4: 'q4_2',
+  5: 'q4_3',
+  31: 'q4_0_4_4',
+  32: 'q4_0_4_8',
+  33: 'q4_0_8_8',
+  36: 'iq4_nl_4_4',
+  37: 'iq4_nl_4_8',
+  38: 'iq4_nl_8_8',
+}
+
 /** `general.file_type` of the files that this package writes by itself (`enum llama_ftype` in `llama.h`). */
 export const FILE_TYPES = { f32: 0, f16: 1, q4_0: 2, q8_0: 7, bf16: 32 } as const
 
