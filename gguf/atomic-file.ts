@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { Phi2Error } from '../src/errors.js'
 
 /**
@@ -19,14 +19,62 @@ export async function writeAtomically<T>(path: string, write: (temporaryPath: st
 
 /** Gives `use` a free name beside `path`; whatever lies under it afterwards is removed. */
 export async function withTemporaryFile<T>(path: string, use: (temporaryPath: string) => Promise<T>): Promise<T> {
-  const temporaryPath = `${path}.${randomUUID().slice(0, 8)}.partial`
+  const temporaryPath = temporaryName(path)
   try {
     return await use(temporaryPath)
   } catch (error) {
     throw isSystemError(error) ? ioError(path, error) : error
   } finally {
-    await rm(temporaryPath, { force: true })
+    await rm(temporaryPath, { force: true, recursive: true })
   }
+}
+
+function temporaryName(path: string): string {
+  return `${path.replace(/[/\\]+$/, '')}.${randomUUID().slice(0, 8)}.partial`
+}
+
+/**
+ * Lets `write` fill a folder that gets its real name when all went well and is removed otherwise.
+ * @param replace whether a folder that is there already may go: only an empty one, or a model's folder with a config.json
+ * @throws {Phi2Error} as {@link writeAtomically}; `PHI2_IO` when there is something under `path` that must not go.
+ */
+export async function writeFolderAtomically<T>(
+  path: string,
+  write: (temporaryFolder: string) => Promise<T>,
+  { replace = false }: { replace?: boolean } = {},
+): Promise<T> {
+  return withTemporaryFile(path, async (temporaryFolder) => {
+    await checkMayReplace(path, replace)
+    await mkdir(temporaryFolder)
+    const result = await write(temporaryFolder)
+    if (replace) await replaceFolder(path, temporaryFolder)
+    else await rename(temporaryFolder, path)
+    return result
+  })
+}
+
+/** A folder with files in it cannot be renamed over, so the older one steps aside, and back again if that fails. */
+async function replaceFolder(path: string, by: string): Promise<void> {
+  const older = temporaryName(path)
+  await rename(path, older).catch(ignoreMissing)
+  try {
+    await rename(by, path)
+  } catch (error) {
+    await rename(older, path).catch(ignoreMissing)
+    throw error
+  }
+  await rm(older, { force: true, recursive: true })
+}
+
+async function checkMayReplace(path: string, replace: boolean): Promise<void> {
+  const names = await readdir(path).catch(ignoreMissing)
+  if (names === undefined || (replace && (names.length === 0 || names.includes('config.json')))) return
+  const remedy = replace ? 'It is no model’s folder: choose another name.' : 'Choose another name or overwrite it.'
+  throw new Phi2Error('PHI2_IO', `${path} exists already. ${remedy}`)
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error
 }
 
 function isSystemError(error: unknown): error is NodeJS.ErrnoException {

@@ -16,4 +16,9 @@ export {
 export { QUANTIZE_TYPES, type QuantizeOptions, type QuantizeResult, type QuantizeType, quantize } from './quantize.js'
 export { readHeader } from './read.js'
 export { type SynthOptions, type SynthResult, synth } from './synth.js'
+export {
+  type SynthCheckpointOptions,
+  type SynthCheckpointResult,
+  synthCheckpoint,
+} from './synth-checkpoint.js'
 export { type GgufTensor, type WriteGgufOptions, writeGguf } from './write.js'

@@ -12,12 +12,12 @@ import {
 
 /** Limit of the safetensors format itself. */
 const MAX_HEADER = 100_000_000
-const INDEX_NAME = 'model.safetensors.index.json'
-const SINGLE_NAME = 'model.safetensors'
+export const INDEX_NAME = 'model.safetensors.index.json'
+export const SINGLE_NAME = 'model.safetensors'
 /** A multiple of every dtype's width, so no value is cut in two. */
 const PIECE_BYTES = 4 * 1024 * 1024
 
-const DTYPE_BYTES: { readonly [dtype: string]: number } = {
+export const DTYPE_BYTES: { readonly [dtype: string]: number } = {
   F64: 8,
   F32: 4,
   F16: 2,

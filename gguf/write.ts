@@ -18,6 +18,7 @@ import {
   tensorByteLength,
   VALUE_TYPE_IDS,
 } from './format.js'
+import { type Pieces, writeAll, writePieces } from './write-pieces.js'
 
 /** One tensor to write. Its data is asked for when its turn comes, piece by piece, so that memory stays small. */
 export interface GgufTensor {
@@ -26,7 +27,7 @@ export interface GgufTensor {
   /** GGUF order: the row length first. */
   shape: readonly number[]
   /** Exactly the bytes of the tensor. A piece may be reused for the next one once it was taken. */
-  data: () => Iterable<Uint8Array> | AsyncIterable<Uint8Array>
+  data: () => Pieces
 }
 
 export interface WriteGgufOptions {
@@ -136,14 +137,8 @@ async function writeTensors(file: FileHandle, layout: Layout, options: WriteGguf
   let total = 0
   for (const tensor of tensors) {
     const expected = tensorByteLength(tensor.type, tensor.shape)
-    let written = 0
-    for await (const piece of tensor.data()) {
-      signal?.throwIfAborted()
-      written += piece.length
-      if (written > expected) break
-      await writeAll(file, piece)
-      onProgress?.((total + written) / layout.dataBytes)
-    }
+    const onWritten = (bytes: number) => onProgress?.((total + bytes) / layout.dataBytes)
+    const written = await writePieces(file, tensor.data(), expected, onWritten, signal)
     if (written !== expected) {
       const found = written > expected ? 'more' : `only ${written}`
       throw invalidGguf(`tensor ${JSON.stringify(tensor.name)} takes ${expected} bytes, its data gives ${found}`)
@@ -151,13 +146,6 @@ async function writeTensors(file: FileHandle, layout: Layout, options: WriteGguf
     const padding = align(written, layout.alignment) - written
     await writeAll(file, new Uint8Array(padding))
     total += written + padding
-  }
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  let written = 0
-  while (written < bytes.length) {
-    written += (await file.write(bytes, written, bytes.length - written)).bytesWritten
   }
 }
 

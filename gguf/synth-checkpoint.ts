@@ -1,0 +1,133 @@
+import { writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { writeFolderAtomically } from './atomic-file.js'
+import { type CheckpointNaming, configFiles, NAMINGS, tokenizerFiles } from './checkpoint-files.js'
+import { checkChoice, checkInteger, checkText } from './checks.js'
+import { GGML_TYPES } from './format.js'
+import { checkFreeSpace } from './free-space.js'
+import { type RandomModel, type RandomModelOptions, type RandomTensor, randomModel } from './random-model.js'
+import { type SafetensorsSource, writeShards } from './safetensors-write.js'
+import { type FloatType, planTensors } from './tensor-map.js'
+
+export const CHECKPOINT_TYPES = ['f32', 'f16', 'bf16'] as const satisfies readonly FloatType[]
+
+export interface SynthCheckpointOptions extends RandomModelOptions {
+  /** The folder to write; the folder around it must exist. */
+  to: string
+  /** Type of all weights. @default 'f16' */
+  dtype?: FloatType | undefined
+  /**
+   * `'current'` is the form of Transformers since January 2024; `'remote-code'` the one before, whose config.json says
+   * `phi-msft` and where query, key and value are one matrix. @default 'current'
+   */
+  naming?: CheckpointNaming | undefined
+  /** Most bytes of weights in one safetensors file. @default 5,000,000,000 */
+  shardBytes?: number | undefined
+  /** Replace a checkpoint or an empty folder that is there already. @default false */
+  overwrite?: boolean | undefined
+  /** Aborting throws `signal.reason` and leaves nothing behind. */
+  signal?: AbortSignal | undefined
+  /** 0 to 1. */
+  onProgress?: ((fraction: number) => void) | undefined
+}
+
+export interface SynthCheckpointResult {
+  path: string
+  /** The safetensors files in the folder. */
+  files: string[]
+  tensors: number
+  parameters: number
+  /** Size of the safetensors files. */
+  bytes: number
+}
+
+/** What Transformers cuts checkpoints by, and Phi-2's own was. */
+const SHARD_BYTES = 5_000_000_000
+
+/**
+ * Writes a Phi-2 checkpoint of any size with random weights, as on Hugging Face: config.json, the tokenizer's files and
+ * safetensors. Its weights are those that `synth` writes with the same seed and sizes. The folder appears when it is
+ * complete.
+ *
+ * @example
+ * await synthCheckpoint({ to: './phi-2-random' })                           // full size: 5.6 GB in two files
+ * await synthCheckpoint({ to: './small', layers: 2, embeddingSize: 320, heads: 4, naming: 'remote-code' })
+ *
+ * @throws {Phi2Error} `PHI2_NO_SPACE` or `PHI2_IO` when the folder cannot be written or is there already; those of
+ * {@link readHeader} for `vocabulary`. A TypeError or RangeError with `PHI2_INVALID_OPTION` for wrong options.
+ */
+export async function synthCheckpoint(options: SynthCheckpointOptions): Promise<SynthCheckpointResult> {
+  const { to, dtype = 'f16', naming = 'current', shardBytes = SHARD_BYTES, overwrite = false } = options
+  const { signal, onProgress } = options
+  checkText('to', to)
+  checkChoice('dtype', dtype, CHECKPOINT_TYPES)
+  checkChoice('naming', naming, NAMINGS)
+  checkInteger('shardBytes', shardBytes, 1, Number.MAX_SAFE_INTEGER)
+  signal?.throwIfAborted()
+  const model = await randomModel(options)
+  const tensors = checkpointTensors(model, dtype, naming)
+  const small = new Map([
+    ...configFiles(model.config, model.vocabulary, dtype, naming),
+    ...tokenizerFiles(model.vocabulary),
+  ])
+  return writeFolderAtomically(
+    to,
+    async (folder) => {
+      const size = model.parameters * GGML_TYPES[dtype].blockBytes
+      await checkFreeSpace(dirname(to), size, `A random checkpoint of type ${dtype}`)
+      for (const [name, text] of small) await writeFile(join(folder, name), text)
+      const { files, bytes } = await writeShards(folder, { tensors, shardBytes, signal, onProgress })
+      return { path: to, files, tensors: tensors.length, parameters: model.parameters, bytes }
+    },
+    { replace: overwrite },
+  )
+}
+
+/** The older names. Query, key and value lie one after the other in `Wqkv`. */
+const REMOTE_CODE_NAMING = {
+  token_embd: 'transformer.embd.wte',
+  'blk.N.attn_norm': 'transformer.h.N.ln',
+  'blk.N.attn_q': 'transformer.h.N.mixer.Wqkv',
+  'blk.N.attn_k': 'transformer.h.N.mixer.Wqkv',
+  'blk.N.attn_v': 'transformer.h.N.mixer.Wqkv',
+  'blk.N.attn_output': 'transformer.h.N.mixer.out_proj',
+  'blk.N.ffn_up': 'transformer.h.N.mlp.fc1',
+  'blk.N.ffn_down': 'transformer.h.N.mlp.fc2',
+  output_norm: 'lm_head.ln',
+  output: 'lm_head.linear',
+}
+
+/** @internal The tensors of a checkpoint in the order in which PyTorch lists them. */
+export function checkpointTensors(model: RandomModel, dtype: FloatType, naming: CheckpointNaming): SafetensorsSource[] {
+  const parts = new Map<string, RandomTensor[]>()
+  for (const tensor of named(model, naming)) {
+    parts.set(tensor.checkpointName, [...(parts.get(tensor.checkpointName) ?? []), tensor])
+  }
+  return Array.from(parts, ([name, stacked]) => {
+    const [rows, ...row] = stacked[0]!.shape.toReversed()
+    return {
+      name,
+      dtype: dtype.toUpperCase(),
+      shape: [rows! * stacked.length, ...row],
+      data: () => concatenate(stacked, dtype),
+    }
+  })
+}
+
+/** With their names in the checkpoint, in the order in which PyTorch lists them: it decides where shards are cut. */
+function named({ config, tensors }: RandomModel, naming: CheckpointNaming): RandomTensor[] {
+  if (naming === 'remote-code') {
+    const names = planTensors(config, REMOTE_CODE_NAMING)
+    return tensors.map((tensor, index) => ({ ...tensor, checkpointName: names[index]!.checkpointName }))
+  }
+  // in a layer of Transformers the norm comes last: its two tensors, of which GGUF files have 14 a layer, go behind 12
+  const place = ({ name }: RandomTensor, index: number) =>
+    name.includes('.attn_norm.') ? index + 12 : name.startsWith('blk.') ? index - 2 : index
+  const ordered: RandomTensor[] = []
+  for (const [index, tensor] of tensors.entries()) ordered[place(tensor, index)] = tensor
+  return ordered
+}
+
+async function* concatenate(parts: readonly RandomTensor[], type: FloatType): AsyncGenerator<Uint8Array> {
+  for (const part of parts) yield* part.data(type)
+}
