@@ -20,6 +20,12 @@ export function checkChoice(name: string, value: unknown, choices: readonly stri
   throw optionError(kind, `Expected one of ${choices.join(', ')} for ${name} but received ${describe(value)}`)
 }
 
+/** @throws {TypeError} `PHI2_INVALID_OPTION` */
+export function checkBoolean(name: string, value: unknown): void {
+  if (typeof value === 'boolean') return
+  throw optionError('type', `Expected true or false for ${name} but received ${describe(value)}`)
+}
+
 function describe(value: unknown): string {
   return `${typeof value === 'string' ? JSON.stringify(value) : String(value)} of type ${typeof value}`
 }

@@ -1,17 +1,17 @@
 import { stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
-import { withTemporaryFile } from './atomic-file.js'
+import { optionError, Phi2Error } from '../src/errors.js'
 import { invalidCheckpoint } from './checkpoint-json.js'
-import { checkChoice, checkText } from './checks.js'
-import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from './half.js'
+import { checkBoolean, checkChoice, checkText } from './checks.js'
+import { readGeneralInfo } from './general-info.js'
 import { modelMetadata, tokenizerMetadata } from './metadata.js'
-import { readModelCard } from './model-card.js'
 import { readModelConfig } from './model-config.js'
-import { quantize } from './quantize.js'
-import { openSafetensors, readTensor, type SafetensorsTensor } from './safetensors.js'
-import { type FloatType, type MatchedTensor, matchTensors, planTensors, tensorType } from './tensor-map.js'
+import { openSafetensors } from './safetensors.js'
+import { type CheckpointSource, readSource } from './source.js'
+import { fuseQkv, type MatchedTensor, type MatrixType, matchTensors, tensorType } from './tensor-map.js'
 import { readTokenizerFiles } from './tokenizer-files.js'
-import { type GgufTensor, writeGguf } from './write.js'
+import { storedType, weightData } from './weights.js'
+import { writeGguf } from './write.js'
 
 export const OUT_TYPES = ['auto', 'f32', 'f16', 'bf16', 'q8_0'] as const
 export type OutType = (typeof OUT_TYPES)[number]
@@ -19,21 +19,38 @@ export type OutType = (typeof OUT_TYPES)[number]
 export interface ConvertOptions {
   /** Folder of a Phi-2 checkpoint: config.json, tokenizer files and safetensors, as on Hugging Face. */
   from: string
-  /** The GGUF file to write; its folder must exist. An older file is replaced once the new one is complete. */
-  to: string
   /**
-   * Type of the matrices; vectors stay F32. `'auto'` is BF16 for a checkpoint in BF16 and F16 for all others. `'q8_0'`
-   * needs the native addon and, for a while, room for an unquantized file beside `to`.
+   * The GGUF file to write; its folder must exist.
+   * @default the name of the checkpoint and the type, as in `phi-2-f16.gguf`, in the current folder
+   */
+  to?: string | undefined
+  /**
+   * Type of the matrices; vectors stay F32. `'auto'` is the 16-bit type that the checkpoint has, and F16 for one in F32.
    * @default 'auto'
    */
   outtype?: OutType | undefined
-  /** `general.name`. @default the name of the folder */
+  /**
+   * Query, key and value of a layer in one tensor: 325 tensors instead of 453, the same answers. Files of before 2024 have
+   * it so.
+   * @default false
+   */
+  fuseQkv?: boolean | undefined
+  /** Read the file back and compare every byte before it gets its name: about double the time. @default false */
+  verify?: boolean | undefined
+  /** Whether an older file under `to` is replaced, once the new one is complete. @default true */
+  overwrite?: boolean | undefined
+  /** `general.name`. @default what the model card, config.json or the name of the folder says */
   name?: string | undefined
   /** `general.license`, an SPDX id in lower case such as `mit`. @default what README.md in the folder says */
   license?: string | undefined
-  /** Aborting throws `signal.reason` and leaves nothing behind. Quantizing itself cannot be interrupted. */
+  /**
+   * Where the checkpoint comes from, for `general.source.repo_url` and `general.source.revision`.
+   * @default what the tool that downloaded the folder has noted there
+   */
+  source?: CheckpointSource | undefined
+  /** Aborting throws `signal.reason` and leaves nothing behind. */
   signal?: AbortSignal | undefined
-  /** 0 to 1. */
+  /** 0 to 1; with `verify`, reading back is the second half. */
   onProgress?: ((fraction: number) => void) | undefined
 }
 
@@ -41,7 +58,7 @@ export interface ConvertResult {
   path: string
   /** What `'auto'` came to. */
   outtype: Exclude<OutType, 'auto'>
-  /** Count of tensors: 453 for Phi-2. */
+  /** Count of tensors: 453 for Phi-2, or 325 with `fuseQkv`. */
   tensors: number
   /** Count of weights: 2,779,683,840 for Phi-2. */
   parameters: number
@@ -51,117 +68,83 @@ export interface ConvertResult {
 
 /**
  * Converts a Phi-2 checkpoint in safetensors format to a GGUF file. Weights stream through: a few tens of megabytes of
- * memory are enough for any size. Keys, names and types are those of llama.cpp's own converter.
+ * memory are enough for any size, and other work of the process waits a millisecond at most. Keys, names and types are
+ * those of llama.cpp's own converter. Checkpoints of before January 2024, whose tensors and configuration have other
+ * names, give the same file.
  *
  * @example
  * await convert({ from: './phi-2', to: './phi-2-f16.gguf', outtype: 'f16' })
  *
  * @throws {Phi2Error} `PHI2_INVALID_CHECKPOINT` when the folder is no complete checkpoint or a weight does not fit into
- * half precision, `PHI2_NOT_PHI2` for another architecture, `PHI2_IO` when the file cannot be written; for `'q8_0'`
- * also those of {@link quantize}. A TypeError or RangeError with `PHI2_INVALID_OPTION` for wrong options.
+ * the type, `PHI2_NOT_PHI2` for another architecture, `PHI2_NO_SPACE` when the disk is too full, `PHI2_IO` when the file
+ * cannot be written, is there already (`overwrite: false`) or is not the same when read back (`verify`). A TypeError or
+ * RangeError with `PHI2_INVALID_OPTION` for wrong options.
  */
 export async function convert(options: ConvertOptions): Promise<ConvertResult> {
-  const { from, to, outtype = 'auto', signal, onProgress } = options
+  const { from, outtype = 'auto', fuseQkv = false, verify = false, overwrite = true, signal, onProgress } = options
   checkText('from', from)
-  checkText('to', to)
+  if (options.to !== undefined) checkText('to', options.to)
   checkChoice('outtype', outtype, OUT_TYPES)
+  checkBoolean('fuseQkv', fuseQkv)
+  checkBoolean('verify', verify)
+  checkBoolean('overwrite', overwrite)
   signal?.throwIfAborted()
-  const model = await readCheckpoint(options)
-  if (outtype !== 'q8_0') return writeModel(model, { ...options, outtype: floatType(outtype, model) })
 
-  return withTemporaryFile(to, async (unquantized) => {
-    // in the checkpoint's own type, so that the weights are rounded once only
-    const converted = await writeModel(model, {
-      to: unquantized,
-      outtype: storedType(model),
-      signal,
-      onProgress: (fraction) => onProgress?.(fraction / 2),
-    })
-    signal?.throwIfAborted()
-    const { bytes } = await quantize({ from: unquantized, to, type: 'q8_0' })
-    onProgress?.(1)
-    return { ...converted, path: to, outtype, bytes }
+  const { config, tokenizer, tensors, info } = await readCheckpoint(options)
+  const type = outtype === 'auto' ? autoType(tensors) : outtype
+  const path = options.to ?? `${await stemOf(from, options.source)}-${type}.gguf`
+  await checkTarget(path, tensors, overwrite)
+  const metadata = new Map([...modelMetadata(config, { ...info, fileType: type }), ...tokenizer])
+  const data = tensors.map((tensor) => {
+    const stored = tensorType(type, tensor)
+    return { name: tensor.name, type: stored, shape: tensor.shape, data: () => weightData(tensor, stored) }
   })
+  const bytes = await writeGguf(path, { metadata, tensors: data, verify, signal, onProgress })
+  return { path, outtype: type, tensors: tensors.length, parameters: info.parameters, bytes }
 }
 
-type Checkpoint = Awaited<ReturnType<typeof readCheckpoint>>
-
-async function readCheckpoint({ from, name, license }: ConvertOptions) {
+async function readCheckpoint({ from, name, license, source, fuseQkv: fused }: ConvertOptions) {
   if (!(await isFolder(from))) {
     throw invalidCheckpoint(`There is no folder ${from}. Expected the folder of a Phi-2 checkpoint as on Hugging Face.`)
   }
   const config = await readModelConfig(from)
   const tokenizer = tokenizerMetadata(await readTokenizerFiles(from), config)
-  const tensors = matchTensors(planTensors(config), await openSafetensors(from))
-  const card = await readModelCard(from)
-  return {
-    config,
-    tokenizer,
-    tensors,
-    parameters: tensors.reduce((sum, { shape }) => sum + shape.reduce((product, length) => product * length, 1), 0),
-    info: { ...card, name: name ?? basename(resolve(from)), ...(license !== undefined && { license }) },
-  }
+  const separate = matchTensors(config, await openSafetensors(from))
+  const parameters = separate.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0)
+  const info = await readGeneralInfo(from, { config: config.json, parameters, name, license, source })
+  return { config, tokenizer, tensors: fused ? fuseQkv(separate) : separate, info }
 }
 
 async function isFolder(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isDirectory() ?? false
 }
 
-const STORED_TYPES: { readonly [dtype: string]: FloatType } = { F32: 'f32', F16: 'f16', BF16: 'bf16' }
-
-/** The type of the checkpoint's first matrix; config.json's `torch_dtype` is not to be relied on. */
-function storedType({ tensors }: Checkpoint): FloatType {
-  return STORED_TYPES[tensors.find(({ shape }) => shape.length > 1)!.source.dtype]!
+/** By the tensors, as config.json's `torch_dtype` is not to be relied on: that of the first matrix in 16 bits. */
+function autoType(tensors: readonly MatchedTensor[]): MatrixType {
+  const matrices = tensors.filter(({ shape }) => shape.length > 1).flatMap(({ sources }) => sources)
+  return matrices.map(storedType).find((type) => type !== 'f32') ?? 'f16'
 }
 
-function floatType(outtype: Exclude<OutType, 'q8_0'>, model: Checkpoint): FloatType {
-  if (outtype !== 'auto') return outtype
-  return storedType(model) === 'bf16' ? 'bf16' : 'f16'
+/** In Hugging Face's cache a folder has the name of its commit. */
+async function stemOf(from: string, given: CheckpointSource | undefined): Promise<string> {
+  const name = basename(resolve(from))
+  if (!/^[0-9a-f]{40}$/.test(name)) return name
+  const { repository } = given ?? (await readSource(from))
+  return repository?.split('/')[1] ?? name
 }
 
-interface WriteModelOptions extends Pick<ConvertOptions, 'to' | 'signal' | 'onProgress'> {
-  outtype: FloatType
-}
-
-async function writeModel(model: Checkpoint, options: WriteModelOptions): Promise<ConvertResult> {
-  const { to, outtype, signal, onProgress } = options
-  const { config, info, parameters, tokenizer } = model
-  const metadata = new Map([...modelMetadata(config, { ...info, parameters, fileType: outtype }), ...tokenizer])
-  const tensors = model.tensors.map((tensor) => toGguf(tensor, outtype))
-  const bytes = await writeGguf(to, { metadata, tensors, signal, onProgress })
-  return { path: to, outtype, tensors: tensors.length, parameters, bytes }
-}
-
-function toGguf(tensor: MatchedTensor, outtype: FloatType): GgufTensor {
-  const type = tensorType(outtype, tensor)
-  return { name: tensor.name, type, shape: tensor.shape, data: () => convertData(tensor.source, type) }
-}
-
-async function* convertData(source: SafetensorsTensor, type: FloatType): AsyncGenerator<Uint8Array> {
-  const stored = STORED_TYPES[source.dtype]!
-  for await (const piece of readTensor(source)) {
-    yield stored === type ? piece : convertPiece(piece, stored, type, source.name)
+/** Before the long work, what would end it in a loss. */
+async function checkTarget(path: string, tensors: readonly MatchedTensor[], overwrite: boolean): Promise<void> {
+  const target = await stat(path).catch(() => undefined)
+  if (target === undefined) return
+  const inputs = new Set(tensors.flatMap(({ sources }) => sources.map((source) => source.path)))
+  for (const input of inputs) {
+    const { dev, ino } = await stat(input)
+    if (dev === target.dev && ino === target.ino) {
+      throw optionError('range', `Expected another file for to than ${input}, which is to be converted`)
+    }
   }
-}
-
-function convertPiece(piece: Uint8Array, from: FloatType, to: FloatType, name: string): Uint8Array {
-  const floats =
-    from === 'f32' ? new Float32Array(piece.buffer, piece.byteOffset, piece.length / 4) : widen(piece, from)
-  if (to === 'f32') return new Uint8Array(floats.buffer)
-  const halves = new Uint16Array(floats.length)
-  const overflows = to === 'f16' ? f32ToF16(floats, halves) : f32ToBf16(floats, halves)
-  if (overflows > 0) {
-    throw invalidCheckpoint(
-      `${overflows} or more weights of ${name} are too large for ${to}; use outtype f32${to === 'f16' ? ' or bf16' : ''}`,
-    )
+  if (!overwrite) {
+    throw new Phi2Error('PHI2_IO', `${path} exists already. Choose another name, or let it be replaced.`)
   }
-  return new Uint8Array(halves.buffer)
-}
-
-function widen(piece: Uint8Array, from: 'f16' | 'bf16'): Float32Array {
-  const halves = new Uint16Array(piece.buffer, piece.byteOffset, piece.length / 2)
-  const floats = new Float32Array(halves.length)
-  if (from === 'f16') f16ToF32(halves, floats)
-  else bf16ToF32(halves, floats)
-  return floats
 }

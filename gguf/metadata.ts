@@ -1,6 +1,6 @@
 import { invalidCheckpoint, isIndex, isObject } from './checkpoint-json.js'
 import { FILE_TYPES, type GgufMetadata } from './format.js'
-import type { ModelCard } from './model-card.js'
+import { type GeneralInfo, generalMetadata } from './general-metadata.js'
 import type { ModelConfig } from './model-config.js'
 import type { TokenizerFiles } from './tokenizer-files.js'
 
@@ -13,38 +13,16 @@ const QUANTIZATION_VERSION = 2
 /** What llama.cpp assumes when `phi2.rope.freq_base` is not there. */
 const DEFAULT_ROPE_THETA = 10000
 
-export interface GeneralInfo extends ModelCard {
-  name: string
-  /** Count of all weights. */
-  parameters: number
-  fileType: keyof typeof FILE_TYPES
-}
-
 /**
  * The keys that describe a Phi-2 model apart from its vocabulary, with the values, types and order that llama.cpp's own
  * converter gives them (conversion/phi.py and base.py); that no BOS token is added is one of them.
  * `phi2.rope.freq_base`, which that converter leaves out, is written when it is not 10000.
  */
 export function modelMetadata(config: Omit<ModelConfig, 'json'>, general: GeneralInfo): GgufMetadata {
-  const metadata: GgufMetadata = new Map()
-  const string = (key: string, value: string | undefined) => {
-    if (value !== undefined) metadata.set(key, { type: 'string', value })
-  }
-  const strings = (key: string, value: readonly string[]) => {
-    if (value.length > 0) metadata.set(key, { type: 'array', of: 'string', value })
-  }
+  const metadata = generalMetadata(general)
   const uint32 = (key: string, value: number) => metadata.set(key, { type: 'uint32', value })
   const float32 = (key: string, value: number) => metadata.set(key, { type: 'float32', value })
 
-  string('general.architecture', 'phi2')
-  string('general.type', 'model')
-  string('general.name', general.name)
-  string('general.size_label', sizeLabel(general.parameters))
-  string('general.license', general.license)
-  string('general.license.name', general.licenseName)
-  string('general.license.link', general.licenseLink)
-  strings('general.tags', general.tags)
-  strings('general.languages', general.languages)
   uint32('phi2.context_length', config.contextSize)
   uint32('phi2.embedding_length', config.embeddingSize)
   uint32('phi2.feed_forward_length', config.feedForwardSize)
@@ -58,21 +36,6 @@ export function modelMetadata(config: Omit<ModelConfig, 'json'>, general: Genera
   metadata.set('tokenizer.ggml.add_bos_token', { type: 'bool', value: false })
   uint32('general.quantization_version', QUANTIZATION_VERSION)
   return metadata
-}
-
-/** `39M`, `2.8B`: two digits, as llama.cpp names sizes (`size_label` in gguf-py/gguf/utility.py). */
-export function sizeLabel(parameters: number): string {
-  const [unit, suffix] =
-    parameters > 1e12
-      ? [1e12, 'T']
-      : parameters > 1e9
-        ? [1e9, 'B']
-        : parameters > 1e6
-          ? [1e6, 'M']
-          : ([1e3, 'K'] as const)
-  const scaled = parameters / unit
-  const wholeDigits = Math.round(scaled) === 0 ? 0 : String(Math.round(scaled)).length
-  return scaled.toFixed(Math.max(2 - wholeDigits, 0)) + suffix
 }
 
 /**
@@ -94,6 +57,12 @@ export function tokenizerMetadata(
   metadata.set('tokenizer.ggml.token_type', { type: 'array', of: 'int32', value: types })
   metadata.set('tokenizer.ggml.merges', { type: 'array', of: 'string', value: checkedMerges(files.merges) })
   for (const [key, value] of specialTokens(files, config)) metadata.set(key, { type: 'uint32', value })
+  for (const kind of ['bos', 'eos'] as const) {
+    const value = files.config[`add_${kind}_token`]
+    if (typeof value === 'boolean') metadata.set(`tokenizer.ggml.add_${kind}_token`, { type: 'bool', value })
+  }
+  if (files.chatTemplate !== undefined)
+    metadata.set('tokenizer.chat_template', { type: 'string', value: files.chatTemplate })
   return metadata
 }
 

@@ -18,6 +18,8 @@ export interface TokenizerFiles {
   added: readonly AddedToken[]
   /** tokenizer_config.json, or empty when there is none. */
   config: JsonObject
+  /** Phi-2 has none; fine-tunes may. */
+  chatTemplate?: string
 }
 
 /**
@@ -27,7 +29,9 @@ export interface TokenizerFiles {
 export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles> {
   const config = (await readJsonObject(join(folder, 'tokenizer_config.json'))) ?? {}
   const fast = await readJsonObject(join(folder, 'tokenizer.json'))
-  return fast === undefined ? readSlow(folder, config) : readFast(fast, config)
+  const files = fast === undefined ? await readSlow(folder, config) : readFast(fast, config)
+  const chatTemplate = config.chat_template ?? (await readText(join(folder, 'chat_template.jinja')))
+  return typeof chatTemplate === 'string' ? { ...files, chatTemplate } : files
 }
 
 function readFast(json: JsonObject, config: JsonObject): TokenizerFiles {

@@ -1,4 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises'
+import { basename, dirname } from 'node:path'
 import { writeAtomically } from './atomic-file.js'
 import {
   align,
@@ -18,6 +19,8 @@ import {
   tensorByteLength,
   VALUE_TYPE_IDS,
 } from './format.js'
+import { checkFreeSpace } from './free-space.js'
+import { verifyGguf } from './verify.js'
 import { type Pieces, writeAll, writePieces } from './write-pieces.js'
 
 /** One tensor to write. Its data is asked for when its turn comes, piece by piece, so that memory stays small. */
@@ -33,6 +36,8 @@ export interface GgufTensor {
 export interface WriteGgufOptions {
   metadata: GgufMetadata
   tensors: readonly GgufTensor[]
+  /** Read the file back before it gets its name; then the data of each tensor is asked for twice. @default false */
+  verify?: boolean | undefined
   signal?: AbortSignal | undefined
   /** 0 to 1, by bytes of tensor data. */
   onProgress?: ((fraction: number) => void) | undefined
@@ -49,19 +54,25 @@ export interface WriteGgufOptions {
  * })
  *
  * @throws {Phi2Error} `PHI2_INVALID_GGUF` when keys or tensors cannot be stored or a tensor gives too many or too few
- * bytes, `PHI2_IO` when the file cannot be written. Aborting throws `signal.reason`.
+ * bytes, `PHI2_NO_SPACE` when it does not fit on the disk, `PHI2_IO` when it cannot be written or `verify` finds it changed.
+ * Aborting throws `signal.reason`.
  */
 export async function writeGguf(path: string, options: WriteGgufOptions): Promise<number> {
+  const { verify = false, onProgress } = options
   const layout = layOut(options)
+  const bytes = layout.header.length + layout.dataBytes
+  await checkFreeSpace(dirname(path), bytes, `Writing ${basename(path)}`)
+  const half = (done: number) => (fraction: number) => onProgress?.((done + fraction) / 2)
   return writeAtomically(path, async (temporaryPath) => {
     const file = await open(temporaryPath, 'wx')
     try {
       await writeAll(file, layout.header)
-      await writeTensors(file, layout, options)
+      await writeTensors(file, layout, verify ? { ...options, onProgress: half(0) } : options)
     } finally {
       await file.close()
     }
-    return layout.header.length + layout.dataBytes
+    if (verify) await verifyGguf(temporaryPath, { ...options, onProgress: half(1) })
+    return bytes
   })
 }
 

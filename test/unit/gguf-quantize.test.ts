@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { convert, type QuantizeOptions, quantize, readHeader, synth, writeGguf } from '../../gguf/index.js'
+import { convert, type QuantizeOptions, quantize, synth, writeGguf } from '../../gguf/index.js'
 import { Phi2Error } from '../../src/errors.js'
 import type { NativeQuantizeOptions } from '../../src/native.js'
 import { temporaryFolder, writeCheckpoint } from './gguf-fixture.js'
@@ -99,20 +99,6 @@ test('wrong options throw', async () => {
   await assert.rejects(wrong({ threads: 0 }), { name: 'RangeError', code: 'PHI2_INVALID_OPTION' })
   await assert.rejects(wrong({ threads: '2' }), { name: 'TypeError', code: 'PHI2_INVALID_OPTION' })
   await assert.rejects(wrong({ from: 5 }), { name: 'TypeError', code: 'PHI2_INVALID_OPTION' })
-})
-
-test('converting to q8_0 quantizes a file in the checkpoint’s own type and removes it', async (t) => {
-  const folder = await temporaryFolder(t)
-  const from = await temporaryFolder(t)
-  await writeCheckpoint(from, { dtype: 'BF16' })
-  const to = join(folder, 'x.gguf')
-  const fractions: number[] = []
-  const result = await convert({ from, to, outtype: 'q8_0', onProgress: (fraction) => fractions.push(fraction) })
-  assert.equal(calls().at(-1)!.type, 'q8_0')
-  assert.deepEqual([result.outtype, result.path, result.bytes], ['q8_0', to, (await stat(to)).size])
-  assert.deepEqual((await readHeader(to)).metadata.get('general.file_type'), { type: 'uint32', value: 32 })
-  assert.equal(fractions.at(-1), 1)
-  assert.deepEqual(await readdir(folder), ['x.gguf'])
 })
 
 test('synth makes the types it cannot write itself by quantizing an f16 file', async (t) => {
