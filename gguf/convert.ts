@@ -6,15 +6,13 @@ import { checkBoolean, checkChoice, checkText } from './checks.js'
 import { readGeneralInfo } from './general-info.js'
 import { modelMetadata, tokenizerMetadata } from './metadata.js'
 import { readModelConfig } from './model-config.js'
+import { OUT_TYPES, type OutType } from './out-types.js'
 import { openSafetensors } from './safetensors.js'
 import { type CheckpointSource, readSource } from './source.js'
 import { fuseQkv, type MatchedTensor, type MatrixType, matchTensors, tensorType } from './tensor-map.js'
 import { readTokenizerFiles } from './tokenizer-files.js'
 import { storedType, weightData } from './weights.js'
 import { writeGguf } from './write.js'
-
-export const OUT_TYPES = ['auto', 'f32', 'f16', 'bf16', 'q8_0'] as const
-export type OutType = (typeof OUT_TYPES)[number]
 
 export interface ConvertOptions {
   /** Folder of a Phi-2 checkpoint: config.json, tokenizer files and safetensors, as on Hugging Face. */
@@ -145,6 +143,9 @@ async function checkTarget(path: string, tensors: readonly MatchedTensor[], over
     }
   }
   if (!overwrite) {
-    throw new Phi2Error('PHI2_IO', `${path} exists already. Choose another name, or let it be replaced.`)
+    throw new Phi2Error(
+      'PHI2_IO',
+      `${path} exists already. Choose another name, or have it replaced: overwrite, or --force on the command line.`,
+    )
   }
 }

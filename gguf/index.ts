@@ -1,5 +1,5 @@
 /** The GGUF toolkit: convert, quantize, make and look into Phi-2 files. */
-export { type ConvertOptions, type ConvertResult, convert, OUT_TYPES, type OutType } from './convert.js'
+export { type ConvertOptions, type ConvertResult, convert } from './convert.js'
 export {
   GGML_TYPES,
   type GgmlTypeName,
@@ -13,8 +13,10 @@ export {
   type GgufValueType,
   tensorByteLength,
 } from './format.js'
+export { OUT_TYPES, type OutType } from './out-types.js'
 export { QUANTIZE_TYPES, type QuantizeOptions, type QuantizeResult, type QuantizeType, quantize } from './quantize.js'
 export { readHeader } from './read.js'
+export type { CheckpointSource } from './source.js'
 export { type SynthOptions, type SynthResult, synth } from './synth.js'
 export {
   type SynthCheckpointOptions,

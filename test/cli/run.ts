@@ -7,7 +7,8 @@ import { packageRoot } from '../../src/package-root.js'
 export const command: readonly [string, ...string[]] = [
   process.execPath,
   '--import',
-  'tsx',
+  // by its address: the program may run in any folder
+  import.meta.resolve('tsx'),
   join(packageRoot(), 'src', 'cli', 'main.ts'),
 ]
 
@@ -22,6 +23,8 @@ export interface RunOptions {
   /** Text for standard input; without it standard input is empty; `null` leaves it open and silent. */
   input?: string | null
   env?: Record<string, string>
+  /** @default the package's folder */
+  cwd?: string
   /** Called once, at the first output. */
   onOutput?: (child: ChildProcess) => void
   /** Called when the process has started. */
@@ -40,7 +43,7 @@ export function environment(given: Record<string, string> = {}): NodeJS.ProcessE
 export async function phi2(args: readonly string[], options: RunOptions = {}): Promise<Run> {
   const [node, ...before] = command
   return collect(
-    spawn(node, [...before, ...args], { cwd: packageRoot(), env: environment(options.env) }),
+    spawn(node, [...before, ...args], { cwd: options.cwd ?? packageRoot(), env: environment(options.env) }),
     args,
     options,
   )
