@@ -5,9 +5,9 @@ import type { FloatType } from './tensor-map.js'
 
 /**
  * The small files of a Phi-2 checkpoint as Transformers writes them: what `model-config.ts` and `tokenizer-files.ts` read.
- * Pure: name of each file and its text.
+ * Pure: name of each file and its text. Each is made when it is asked for, since the largest take some milliseconds.
  */
-export type CheckpointFiles = ReadonlyMap<string, string>
+export type CheckpointFiles = Iterable<readonly [name: string, text: string]>
 
 /** How a checkpoint calls its weights: as Transformers has it since January 2024, or as the code beside it had it before. */
 export const NAMINGS = ['current', 'remote-code'] as const
@@ -16,7 +16,7 @@ export type CheckpointNaming = (typeof NAMINGS)[number]
 const TORCH_DTYPES: Record<FloatType, string> = { f32: 'float32', f16: 'float16', bf16: 'bfloat16' }
 
 /** config.json and generation_config.json. */
-export function configFiles(
+export function* configFiles(
   config: Omit<ModelConfig, 'json'>,
   vocabulary: GgufMetadata,
   dtype: FloatType,
@@ -26,13 +26,13 @@ export function configFiles(
     bos_token_id: idOf(vocabulary, 'bos'),
     eos_token_id: idOf(vocabulary, 'eos'),
   }
-  const json = naming === 'current' ? currentConfig(config, ids, dtype) : remoteCodeConfig(config, dtype)
+  yield [
+    'config.json',
+    jsonText(naming === 'current' ? currentConfig(config, ids, dtype) : remoteCodeConfig(config, dtype)),
+  ]
   // checkpoints with their own code named no end of text
   const generation = { _from_model_config: true, ...(naming === 'current' && ids) }
-  return new Map([
-    ['config.json', jsonText(json)],
-    ['generation_config.json', jsonText({ ...generation, transformers_version: '4.37.0.dev0' })],
-  ])
+  yield ['generation_config.json', jsonText({ ...generation, transformers_version: '4.37.0.dev0' })]
 }
 
 function currentConfig(config: Omit<ModelConfig, 'json'>, ids: object, dtype: FloatType): object {
@@ -108,7 +108,7 @@ function partialRotaryFactor({ rotarySize, embeddingSize, heads }: Omit<ModelCon
  * The files of the vocabulary that a GGUF file holds. Its unused rows, which pad the matrices, are left out.
  * @throws {Phi2Error} `PHI2_INVALID_GGUF` when it holds no byte-pair vocabulary.
  */
-export function tokenizerFiles(vocabulary: GgufMetadata): CheckpointFiles {
+export function* tokenizerFiles(vocabulary: GgufMetadata): CheckpointFiles {
   const { base, added } = splitVocabulary(vocabulary)
   const merges = texts(vocabulary, 'tokenizer.ggml.merges')
   const special = Object.fromEntries(
@@ -117,17 +117,13 @@ export function tokenizerFiles(vocabulary: GgufMetadata): CheckpointFiles {
       return id === undefined ? [] : [[`${kind}_token`, texts(vocabulary, TOKENS)[id]]]
     }),
   )
-  return new Map([
-    ['vocab.json', vocabularyText(base)],
-    ['merges.txt', `#version: 0.2\n${merges.map((merge) => `${merge}\n`).join('')}`],
-    [
-      'added_tokens.json',
-      jsonText(Object.fromEntries(added.filter(isOnlyAdded).map(({ id, content }) => [content, id]))),
-    ],
-    ['special_tokens_map.json', jsonText(special)],
-    ['tokenizer_config.json', jsonText(tokenizerConfig(added, special))],
-    ['tokenizer.json', jsonText(fastTokenizer(base, merges, added))],
-  ])
+  const onlyAdded = added.filter(isOnlyAdded).map(({ id, content }) => [content, id])
+  yield ['vocab.json', vocabularyText(base)]
+  yield ['merges.txt', `#version: 0.2\n${merges.map((merge) => `${merge}\n`).join('')}`]
+  yield ['added_tokens.json', jsonText(Object.fromEntries(onlyAdded))]
+  yield ['special_tokens_map.json', jsonText(special)]
+  yield ['tokenizer_config.json', jsonText(tokenizerConfig(added, special))]
+  yield ['tokenizer.json', jsonText(fastTokenizer(base, merges, added))]
 }
 
 interface Token {

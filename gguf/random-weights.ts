@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { GGML_TYPES, type GgmlTypeName } from './format.js'
 import { f32ToBf16, f32ToF16 } from './half.js'
+import { BLOCK_LAYOUTS } from './random-blocks.js'
 import type { FloatType } from './tensor-map.js'
 
 /** Random weights in the stored form of one type, from which rows are cut. */
@@ -72,40 +73,4 @@ function fillBlocks(bytes: Uint8Array, type: GgmlTypeName, spread: number, rando
   for (let i = 0; i < bytes.length; i++) bytes[i] = random() >>> 24
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   for (let block = 0; block < bytes.length; block += GGML_TYPES[type].blockBytes) layout(view, block, spread, random)
-}
-
-/**
- * Makes sense of a block of random bytes by setting its scale, at `at`. Layouts: ggml-common.h. The integers of a block
- * are uniform but not quite centred, so the sign of each scale is random: otherwise all weights would lean to one side.
- */
-type BlockLayout = (view: DataView, at: number, spread: number, random: () => number) => void
-
-const Q4_DEVIATION = Math.sqrt((16 ** 2 - 1) / 12 + 0.5 ** 2)
-const Q6_DEVIATION = Math.sqrt((64 ** 2 - 1) / 12 + 0.5 ** 2)
-const Q8_DEVIATION = Math.sqrt((256 ** 2 - 1) / 12 + 0.5 ** 2)
-const Q6_SUBSCALE = 64
-
-const BLOCK_LAYOUTS: { readonly [type: string]: BlockLayout } = {
-  /** scale, 16 bytes of nibbles (value - 8) */
-  q4_0: (view, at, spread, random) => view.setUint16(at, half(withSign(spread / Q4_DEVIATION, random)), true),
-  /** scale, 32 signed bytes */
-  q8_0: (view, at, spread, random) => view.setUint16(at, half(withSign(spread / Q8_DEVIATION, random)), true),
-  /** 192 bytes of 6-bit values (value - 32), 16 signed scales of 16 values each, scale of the scales */
-  q6_k: (view, at, spread, random) => {
-    for (let i = 0; i < 16; i++) view.setInt8(at + 192 + i, withSign(Q6_SUBSCALE, random))
-    view.setUint16(at + 208, half(spread / (Q6_DEVIATION * Q6_SUBSCALE)), true)
-  },
-}
-
-function withSign(value: number, random: () => number): number {
-  return random() & 1 ? value : -value
-}
-
-const float = new Float32Array(1)
-const bits = new Uint16Array(1)
-
-function half(value: number): number {
-  float[0] = value
-  f32ToF16(float, bits)
-  return bits[0]!
 }

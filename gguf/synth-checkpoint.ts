@@ -1,7 +1,13 @@
 import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { writeFolderAtomically } from './atomic-file.js'
-import { type CheckpointNaming, configFiles, NAMINGS, tokenizerFiles } from './checkpoint-files.js'
+import {
+  type CheckpointFiles,
+  type CheckpointNaming,
+  configFiles,
+  NAMINGS,
+  tokenizerFiles,
+} from './checkpoint-files.js'
 import { checkChoice, checkInteger, checkText } from './checks.js'
 import { GGML_TYPES } from './format.js'
 import { checkFreeSpace } from './free-space.js'
@@ -66,21 +72,22 @@ export async function synthCheckpoint(options: SynthCheckpointOptions): Promise<
   signal?.throwIfAborted()
   const model = await randomModel(options)
   const tensors = checkpointTensors(model, dtype, naming)
-  const small = new Map([
-    ...configFiles(model.config, model.vocabulary, dtype, naming),
-    ...tokenizerFiles(model.vocabulary),
-  ])
   return writeFolderAtomically(
     to,
     async (folder) => {
       const size = model.parameters * GGML_TYPES[dtype].blockBytes
       await checkFreeSpace(dirname(to), size, `A random checkpoint of type ${dtype}`)
-      for (const [name, text] of small) await writeFile(join(folder, name), text)
+      await writeFiles(folder, configFiles(model.config, model.vocabulary, dtype, naming))
+      await writeFiles(folder, tokenizerFiles(model.vocabulary))
       const { files, bytes } = await writeShards(folder, { tensors, shardBytes, signal, onProgress })
       return { path: to, files, tensors: tensors.length, parameters: model.parameters, bytes }
     },
     { replace: overwrite },
   )
+}
+
+async function writeFiles(folder: string, files: CheckpointFiles): Promise<void> {
+  for (const [name, text] of files) await writeFile(join(folder, name), text)
 }
 
 /** The older names. Query, key and value lie one after the other in `Wqkv`. */

@@ -2,18 +2,21 @@ import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { withTemporaryFile } from './atomic-file.js'
 import { checkChoice, checkText } from './checks.js'
-import { type GgmlTypeName, tensorByteLength } from './format.js'
+import { tensorByteLength } from './format.js'
 import { checkFreeSpace } from './free-space.js'
 import { modelMetadata } from './metadata.js'
+import { isMixture, type MixtureName, mixtureType } from './mixtures.js'
 import { QUANTIZE_TYPES, type QuantizeType, quantize } from './quantize.js'
 import { type RandomModel, type RandomModelOptions, type RandomTensor, randomModel } from './random-model.js'
-import type { PlannedTensor } from './tensor-map.js'
-import { writeGguf } from './write.js'
+import { type GgufTensor, writeGguf } from './write.js'
 
 export interface SynthOptions extends RandomModelOptions {
   /** The GGUF file to write; its folder must exist. */
   to: string
-  /** `f32`, `f16`, `bf16`, `q8_0` and `q4_0` are written directly; the others are quantized by the native addon. @default 'f16' */
+  /**
+   * Tensors have the types that llama.cpp's quantizer gives them. From F32 to Q2_K they are written directly; the IQ types
+   * are quantized by the native addon, which takes minutes at full size. @default 'f16'
+   */
   type?: QuantizeType | undefined
   signal?: AbortSignal | undefined
   /** 0 to 1. */
@@ -26,10 +29,6 @@ export interface SynthResult {
   parameters: number
   bytes: number
 }
-
-/** What is written without llama.cpp. */
-const DIRECT_TYPES = ['f32', 'f16', 'bf16', 'q8_0', 'q4_0'] as const
-type DirectType = (typeof DIRECT_TYPES)[number]
 
 /**
  * Writes a Phi-2 model of any size with random weights: for tests, and for measuring speed without a download. It
@@ -50,7 +49,7 @@ export async function synth(options: SynthOptions): Promise<SynthResult> {
   checkChoice('type', type, QUANTIZE_TYPES)
   signal?.throwIfAborted()
   const model = await randomModel(options)
-  if (isDirect(type)) return writeRandomModel(model, { to, type, signal, onProgress })
+  if (isMixture(type)) return writeRandomModel(model, { to, type, signal, onProgress })
 
   return withTemporaryFile(to, async (unquantized) => {
     const half = (fraction: number) => onProgress?.(fraction / 2)
@@ -62,12 +61,8 @@ export async function synth(options: SynthOptions): Promise<SynthResult> {
   })
 }
 
-function isDirect(type: QuantizeType): type is DirectType {
-  return (DIRECT_TYPES as readonly string[]).includes(type)
-}
-
 interface WriteOptions extends Pick<SynthOptions, 'to' | 'signal' | 'onProgress'> {
-  type: DirectType
+  type: MixtureName
 }
 
 async function writeRandomModel(model: RandomModel, options: WriteOptions): Promise<SynthResult> {
@@ -75,21 +70,14 @@ async function writeRandomModel(model: RandomModel, options: WriteOptions): Prom
   const { config, name, parameters, vocabulary } = model
   const general = { name, parameters, fileType, tags: [], languages: [] }
   const metadata = new Map([...modelMetadata(config, general), ...vocabulary])
-  const tensors = model.tensors.map((tensor) => toGguf(tensor, fileType))
+  const tensors = model.tensors.map((tensor) => toGguf(tensor, fileType, config.layers))
   const size = tensors.reduce((sum, { type, shape }) => sum + tensorByteLength(type, shape), 0)
   await checkFreeSpace(dirname(to), size, `A random model of type ${fileType}`)
   const bytes = await writeGguf(to, { metadata, tensors, signal, onProgress })
   return { path: to, tensors: tensors.length, parameters, bytes }
 }
 
-function toGguf({ data, ...planned }: RandomTensor, fileType: DirectType) {
-  const type = typeOf(planned, fileType)
-  return { name: planned.name, shape: planned.shape, type, data: () => data(type) }
-}
-
-/** llama.cpp's mixture for Q4_0 and Q8_0: the output matrix of a Q4_0 file is Q6_K, or Q8_0 if its rows are too odd. */
-function typeOf({ name, shape }: PlannedTensor, fileType: DirectType): GgmlTypeName {
-  if (shape.length === 1) return 'f32'
-  if (fileType !== 'q4_0' || name !== 'output.weight') return fileType
-  return shape[0]! % 256 === 0 ? 'q6_k' : 'q8_0'
+function toGguf({ name, shape, data }: RandomTensor, fileType: MixtureName, layers: number): GgufTensor {
+  const type = mixtureType(fileType, { name, shape }, layers)
+  return { name, shape, type, data: () => data(type) }
 }
