@@ -23,7 +23,7 @@ export async function withTemporaryFile<T>(path: string, use: (temporaryPath: st
   try {
     return await use(temporaryPath)
   } catch (error) {
-    throw isSystemError(error) ? ioError(path, error) : error
+    throw fileError(path, error)
   } finally {
     await rm(temporaryPath, { force: true, recursive: true })
   }
@@ -77,11 +77,10 @@ function ignoreMissing(error: NodeJS.ErrnoException): undefined {
   if (error.code !== 'ENOENT') throw error
 }
 
-function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === 'string'
-}
-
-function ioError(path: string, cause: NodeJS.ErrnoException): Phi2Error {
-  const full = cause.code === 'ENOSPC' || cause.code === 'EDQUOT'
-  return new Phi2Error(full ? 'PHI2_NO_SPACE' : 'PHI2_IO', `${path} cannot be written: ${cause.message}`, { cause })
+/** What the system says about writing `path`, as this package's error; every other error as it is. */
+export function fileError(path: string, error: unknown): unknown {
+  if (!(error instanceof Error) || typeof (error as NodeJS.ErrnoException).syscall !== 'string') return error
+  const { code, message } = error as NodeJS.ErrnoException
+  const full = code === 'ENOSPC' || code === 'EDQUOT'
+  return new Phi2Error(full ? 'PHI2_NO_SPACE' : 'PHI2_IO', `${path} cannot be written: ${message}`, { cause: error })
 }

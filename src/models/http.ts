@@ -174,7 +174,8 @@ async function take(body: AsyncIterable<Buffer>, skip: number, length: number): 
   return Buffer.concat(parts)
 }
 
-function parseUrl(url: string): URL {
+/** @throws {TypeError} `PHI2_INVALID_OPTION` */
+export function parseUrl(url: string): URL {
   const parsed = URL.canParse(url) ? new URL(url) : undefined
   if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:') {
     throw optionError('type', `Expected an http or https URL but received ${JSON.stringify(url)}`)

@@ -1,0 +1,290 @@
+import { stat } from 'node:fs/promises'
+import { basename, dirname } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { checkFreeSpace, freeSpace } from '../../../gguf/free-space.js'
+import { Phi2Error } from '../../errors.js'
+import type { DownloadOptions, DownloadProgress, DownloadResult, DownloadTuning } from '../download.js'
+import { type HttpAnswer, shownUrl } from '../http.js'
+import { FileHasher } from './hasher.js'
+import { PartialFile } from './partial-file.js'
+import { hasIdentity, openRemote, type RemoteFile, sameFile } from './remote-file.js'
+import { isTransient, retryDelay } from './retry.js'
+import { Speed } from './speed.js'
+import { AskAnew, fetchRanges, fetchWhole } from './transfer.js'
+
+// A file that is replaced while it is fetched is begun anew, but not for ever.
+const maxChanges = 3
+// After so many ranges in a row that were ignored, the file is taken as a whole.
+const maxIgnoredRanges = 2
+const saveInterval = 1000
+
+/** One download, by the holder of the lock. */
+export class DownloadJob {
+  readonly #options: DownloadOptions
+  readonly #tuning: DownloadTuning
+  readonly #lost: AbortSignal
+  readonly #failed = new AbortController()
+  readonly #signal: AbortSignal
+  readonly #speed = new Speed()
+  #phase: DownloadProgress['phase'] = 'downloading'
+  #remote: RemoteFile | undefined
+  #partial: PartialFile | undefined
+  #hasher: FileHasher | undefined
+  #changes = 0
+  #saved = 0
+
+  /** @param lost aborts when this process no longer has the lock */
+  constructor(options: DownloadOptions, tuning: DownloadTuning, lost: AbortSignal) {
+    this.#options = options
+    this.#tuning = tuning
+    this.#lost = lost
+    this.#signal = AbortSignal.any([lost, this.#failed.signal, ...(options.signal ? [options.signal] : [])])
+  }
+
+  async run(): Promise<DownloadResult> {
+    const { to, bytes, sha256, verify } = this.#options
+    const ticker = setInterval(() => this.#tick(), this.#tuning.tick)
+    try {
+      const size = await sizeOf(to)
+      const enough = size !== undefined && size === bytes && (!verify || sha256 !== undefined)
+      const there = enough ? await this.#isThere(size, sha256) : undefined
+      return there ?? (await this.#fetch(size))
+    } catch (error) {
+      await this.#leave()
+      throw this.#signal.aborted ? this.#signal.reason : error
+    } finally {
+      clearInterval(ticker)
+      await this.#hasher?.close()
+    }
+  }
+
+  /**
+   * Asks the server what it has and fetches what is missing, again and again until all is there.
+   * @param there size of a file that has the name already
+   */
+  async #fetch(there: number | undefined): Promise<DownloadResult> {
+    const { attempts } = this.#tuning.retry
+    let [failures, ignored, furthest] = [0, 0, 0]
+    for (let first = true; ; ) {
+      let whole: HttpAnswer | undefined
+      let started = false
+      try {
+        const { url, headers = {} } = this.#options
+        const { stallTimeout } = this.#tuning
+        const opened = await openRemote(url, ignored < maxIgnoredRanges, {
+          headers,
+          signal: this.#signal,
+          stallTimeout,
+        })
+        whole = opened.whole
+        const remote = this.#expected(opened.remote)
+        if (first && there !== undefined && there === remote.size) {
+          const result = await this.#isThere(there, this.#options.sha256 ?? remote.sha256)
+          if (result) return { ...result, revision: remote.revision }
+        }
+        first = false
+        const partial = await this.#prepare(remote)
+        furthest = Math.max(furthest, partial.intervals.total)
+        started = true
+        await this.#transfer(remote, partial, whole)
+        return await this.#complete(remote, partial)
+      } catch (error) {
+        this.#signal.throwIfAborted()
+        const total = this.#partial?.intervals.total ?? 0
+        const progress = total > furthest
+        furthest = Math.max(furthest, total)
+        failures = progress ? 1 : failures + 1
+        if (error instanceof AskAnew) {
+          ignored = error.ignoresRanges ? (progress ? 1 : ignored + 1) : ignored
+          if (failures > attempts) throw error.cause
+        } else {
+          // The connections themselves have already tried as often as they may.
+          const tried = started && whole === undefined && !progress
+          if (!isTransient(error, this.#remote !== undefined) || failures > attempts || tried)
+            throw await this.#explain(error)
+        }
+        // The first time it is most likely a signed URL whose time is over.
+        if (!(error instanceof AskAnew) || failures > 1) await this.#pause(failures, error)
+      } finally {
+        whole?.discard()
+      }
+    }
+  }
+
+  /** Compares what the server says with what was asked for, before any data. */
+  #expected(remote: RemoteFile): RemoteFile {
+    const { bytes, sha256 } = this.#options
+    if (bytes !== undefined && remote.size !== undefined && remote.size !== bytes) {
+      throw new Phi2Error(
+        'PHI2_DOWNLOAD_FAILED',
+        `Expected ${bytes} bytes at ${remote.name} but the server has ${remote.size}: it is another file.`,
+      )
+    }
+    if (sha256 !== undefined && remote.sha256 !== undefined && remote.sha256 !== sha256.toLowerCase()) {
+      throw mismatchError(remote.name, sha256.toLowerCase(), `the hub has ${remote.sha256}`)
+    }
+    return { ...remote, size: remote.size ?? bytes }
+  }
+
+  /** The result when the file under the final name is the right one already. */
+  async #isThere(size: number, sha256: string | undefined): Promise<DownloadResult | undefined> {
+    const result = present(this.#options, size)
+    if (!this.#options.verify || sha256 === undefined) return result
+    this.#hasher = new FileHasher(this.#options.to)
+    const found = await this.#digest(size)
+    if (found !== sha256.toLowerCase()) return undefined
+    return { ...result, sha256: found, verified: this.#options.sha256 === undefined ? 'hub' : 'given' }
+  }
+
+  /** The partial file for what the server has now; one of another file is thrown away. */
+  async #prepare(remote: RemoteFile): Promise<PartialFile> {
+    const before = this.#remote
+    this.#remote = remote
+    this.#phase = 'downloading'
+    if (this.#partial && before && sameFile(before, remote)) return this.#partial
+    if (this.#partial && before) {
+      if (hasIdentity(before) && ++this.#changes > maxChanges) {
+        throw new Phi2Error(
+          'PHI2_DOWNLOAD_FAILED',
+          `${remote.name} changed ${this.#changes} times while it was being downloaded. Try again later.`,
+        )
+      }
+      const old = this.#partial
+      this.#partial = undefined
+      await old.discard()
+    }
+    await this.#hasher?.close()
+    const { to } = this.#options
+    this.#partial = await PartialFile.open(to, remote)
+    this.#hasher = new FileHasher(this.#partial.path)
+    const { missing } = this.#partial
+    if (missing !== undefined) await checkFreeSpace(dirname(to), missing, `Downloading ${basename(to)}`)
+    return this.#partial
+  }
+
+  async #transfer(remote: RemoteFile, partial: PartialFile, whole: HttpAnswer | undefined): Promise<void> {
+    if (whole) return fetchWhole(whole, { remote, partial })
+    const { connections = 4 } = this.#options
+    const { pieceSize, retry, stallTimeout } = this.#tuning
+    const onWaiting = (waiting: boolean) => {
+      this.#phase = waiting ? 'retrying' : 'downloading'
+    }
+    return fetchRanges({
+      ...{ remote, partial, connections, pieceSize, retry, stallTimeout },
+      signal: this.#signal,
+      onWaiting,
+    })
+  }
+
+  async #complete(remote: RemoteFile, partial: PartialFile): Promise<DownloadResult> {
+    const bytes = remote.size ?? partial.intervals.total
+    const given = this.#options.sha256?.toLowerCase()
+    const expected = given ?? remote.sha256
+    const sha256 = await this.#digest(bytes)
+    this.#partial = undefined
+    if (expected !== undefined && sha256 !== expected) {
+      await partial.discard()
+      throw mismatchError(remote.name, expected, `what came has ${sha256}`)
+    }
+    await partial.finish()
+    this.#report('downloading', bytes, bytes)
+    const compared = remote.size === undefined ? 'none' : 'size'
+    return {
+      path: this.#options.to,
+      bytes,
+      sha256,
+      verified: given !== undefined ? 'given' : remote.sha256 !== undefined ? 'hub' : compared,
+      revision: remote.revision,
+      url: remote.name,
+    }
+  }
+
+  /** What the thread that hashes finds in the end. */
+  async #digest(size: number): Promise<string> {
+    this.#phase = 'verifying'
+    const digest = this.#hasher!.digest(size)
+    let abort = () => {}
+    const aborted = new Promise<never>((_, reject) => {
+      abort = () => reject(this.#signal.reason)
+    })
+    this.#signal.addEventListener('abort', abort)
+    try {
+      this.#signal.throwIfAborted()
+      return await Promise.race([digest, aborted])
+    } finally {
+      this.#signal.removeEventListener('abort', abort)
+    }
+  }
+
+  async #pause(failures: number, error: unknown): Promise<void> {
+    this.#phase = 'retrying'
+    const cause = error instanceof AskAnew ? error.cause : error
+    await sleep(retryDelay(this.#tuning.retry, failures, cause), undefined, { signal: this.#signal }).catch(() => {})
+    this.#signal.throwIfAborted()
+  }
+
+  /** On the clock rather than with the data: reports, lets the hashing go on, saves the state. */
+  #tick(): void {
+    const partial = this.#partial
+    try {
+      const done = this.#phase === 'verifying' ? this.#hasher?.position : partial?.intervals.total
+      this.#report(this.#phase, done ?? 0, this.#remote?.size ?? this.#options.bytes)
+    } catch (error) {
+      this.#failed.abort(error)
+    }
+    if (!partial || this.#phase === 'verifying') return
+    this.#hasher?.advance(partial.intervals.prefix)
+    if (performance.now() - this.#saved < saveInterval) return
+    this.#saved = performance.now()
+    // A full disk shows in the data as well, and there it is told.
+    partial.save().catch(() => {})
+  }
+
+  #report(phase: DownloadProgress['phase'], done: number, total: number | undefined): void {
+    const bytesPerSecond = this.#speed.record(performance.now(), done)
+    this.#options.onProgress?.({ phase, done, total, bytesPerSecond })
+  }
+
+  /** A full disk in the middle, with both figures. */
+  async #explain(error: unknown): Promise<unknown> {
+    const { code } = error as NodeJS.ErrnoException
+    if (code !== 'ENOSPC' && code !== 'EDQUOT') return error
+    const { to } = this.#options
+    const missing = this.#partial?.missing
+    const free = await freeSpace(dirname(to))
+    return new Phi2Error(
+      'PHI2_NO_SPACE',
+      `${dirname(to)} is full: ${missing ?? 'an unknown number of'} bytes of ${basename(to)} are missing and ${free ?? 'no'} bytes are free. Make room there and start the download again.`,
+      { cause: error },
+    )
+  }
+
+  /** After a failure: what another call can go on with stays. */
+  async #leave(): Promise<void> {
+    const [partial, remote] = [this.#partial, this.#remote]
+    this.#partial = undefined
+    if (!partial || !remote) return
+    if (this.#lost.aborted) return partial.abandon()
+    const useful = remote.ranges && hasIdentity(remote) && partial.intervals.total > 0
+    return useful ? partial.close() : partial.discard()
+  }
+}
+
+/** The result for a file that is there and was not read. */
+export function present({ to, url }: DownloadOptions, size: number): DownloadResult {
+  return { path: to, bytes: size, sha256: undefined, verified: 'size', revision: undefined, url: shownUrl(url) }
+}
+
+/** Undefined when there is nothing under that name. */
+export async function sizeOf(path: string): Promise<number | undefined> {
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined
+    throw error
+  })
+  if (found && !found.isFile()) throw new Phi2Error('PHI2_IO', `Expected the name of a file but ${path} is none.`)
+  return found?.size
+}
+
+function mismatchError(name: string, expected: string, found: string): Phi2Error {
+  return new Phi2Error('PHI2_CHECKSUM_MISMATCH', `Expected the sha256 ${expected} of ${name} but ${found}.`)
+}

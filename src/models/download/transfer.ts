@@ -1,0 +1,182 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type HttpAnswer, HttpError, openUrl, wrongRangeError } from '../http.js'
+import { parseContentRange } from '../http-headers.js'
+import type { Interval } from './intervals.js'
+import type { PartialFile } from './partial-file.js'
+import { ifRange, type RemoteFile, sameValidator, validatorOf } from './remote-file.js'
+import { isTransient, type RetryPolicy, retryDelay } from './retry.js'
+
+export interface TransferOptions {
+  remote: RemoteFile
+  partial: PartialFile
+  connections: number
+  /** Bytes that one request asks for. */
+  pieceSize: number
+  retry: RetryPolicy
+  stallTimeout: number | undefined
+  signal: AbortSignal
+  /** Called when every connection waits before it asks again, and when one goes on. */
+  onWaiting(waiting: boolean): void
+}
+
+/**
+ * The server has to be asked anew what it has: the signed URL is no longer good, or the file changed, or ranges are
+ * suddenly ignored. What was received stays.
+ */
+export class AskAnew extends Error {
+  readonly ignoresRanges: boolean
+
+  constructor(cause: unknown, ignoresRanges = false) {
+    super('the server has to be asked anew', { cause })
+    this.ignoresRanges = ignoresRanges
+  }
+}
+
+/** Fetches what is missing over several connections, which take pieces in order from one queue. */
+export async function fetchRanges(options: TransferOptions): Promise<void> {
+  const queue = new PieceQueue(options.partial.gaps(options.pieceSize))
+  const failed = new AbortController()
+  const signal = AbortSignal.any([options.signal, failed.signal])
+  // Wakes those who wait to ask again for what others have fetched meanwhile.
+  const finished = new AbortController()
+  let active = Math.min(options.connections, queue.length)
+  let waiting = 0
+
+  const pause = async (delay: number) => {
+    waiting++
+    if (waiting === active) options.onWaiting(true)
+    await sleep(delay, undefined, { signal: AbortSignal.any([signal, finished.signal]) }).catch(() => {})
+    if (waiting === active) options.onWaiting(false)
+    waiting--
+    signal.throwIfAborted()
+  }
+
+  const connect = async () => {
+    let failures = 0
+    for (let piece = queue.take(); piece; piece = queue.take()) {
+      const { start } = piece
+      try {
+        await fetchPiece(piece, options, signal)
+        failures = 0
+        queue.giveBack(piece)
+      } catch (error) {
+        if (piece.start > start) failures = 0
+        failures++
+        queue.giveBack(piece)
+        if (!isTransient(error, true)) throw error
+        // A server may allow fewer connections than we want: the last one decides whether it gives anything at all.
+        if (failures > options.retry.attempts && active > 1) return
+        if (failures > options.retry.attempts) throw error
+        await pause(retryDelay(options.retry, failures, error))
+      }
+      if (queue.isDone) finished.abort()
+    }
+  }
+
+  const connections = Array.from({ length: active }, () =>
+    connect()
+      .catch((error) => failed.abort(error))
+      .finally(() => active--),
+  )
+  await Promise.all(connections)
+  signal.throwIfAborted()
+}
+
+/** What is to be fetched, lowest first, so that the beginning of the file is complete early and can be hashed. */
+class PieceQueue {
+  readonly #pieces: Interval[]
+  #taken = 0
+
+  constructor(pieces: Interval[]) {
+    this.#pieces = pieces
+  }
+
+  get length(): number {
+    return this.#pieces.length
+  }
+
+  get isDone(): boolean {
+    return this.#pieces.length === 0 && this.#taken === 0
+  }
+
+  take(): Interval | undefined {
+    const piece = this.#pieces.shift()
+    if (piece) this.#taken++
+    return piece
+  }
+
+  /** What is left of a piece, which can be nothing. */
+  giveBack(piece: Interval): void {
+    this.#taken--
+    if (piece.start >= piece.end) return
+    const at = this.#pieces.findIndex((other) => other.start > piece.start)
+    this.#pieces.splice(at === -1 ? this.#pieces.length : at, 0, piece)
+  }
+}
+
+/** Moves `piece.start` on with every byte that was written. */
+async function fetchPiece(piece: Interval, options: TransferOptions, signal: AbortSignal): Promise<void> {
+  const { remote, partial, stallTimeout } = options
+  const headers = {
+    ...remote.requestHeaders,
+    ...ifRange(remote.validator),
+    range: `bytes=${piece.start}-${piece.end - 1}`,
+  }
+  let answer: HttpAnswer
+  try {
+    answer = await openUrl(remote.url, { headers, signal, stallTimeout })
+  } catch (error) {
+    // 401, 403 and 404 of a signed URL mean that its time is over; 416 that the file is shorter now.
+    if (error instanceof HttpError && error.status !== undefined && !isTransient(error, true)) throw new AskAnew(error)
+    throw error
+  }
+  const range = parseContentRange(answer.headers['content-range'])
+  const changed = !isUnchanged(remote, answer) || (range?.size ?? remote.size) !== remote.size
+  if (changed || answer.status !== 206) {
+    answer.discard()
+    throw new AskAnew(new Error(changed ? 'the file changed' : 'the range was ignored'), !changed)
+  }
+  if (range?.start !== piece.start) {
+    answer.discard()
+    throw wrongRangeError(answer, piece.start)
+  }
+  const end = Math.min(piece.end, range.end)
+  for await (const chunk of answer.body) {
+    const wanted = chunk.subarray(0, end - piece.start)
+    await partial.write(wanted, piece.start)
+    piece.start += wanted.length
+    if (wanted.length < chunk.length) break
+  }
+  if (piece.start < end) throw cutError(remote)
+}
+
+/** Fetches the file from its beginning to its end from an answer that has all of it. */
+export async function fetchWhole(
+  answer: HttpAnswer,
+  options: Pick<TransferOptions, 'remote' | 'partial'>,
+): Promise<void> {
+  const { remote, partial } = options
+  let position = 0
+  for await (const chunk of answer.body) {
+    if (remote.size !== undefined && position + chunk.length > remote.size) {
+      throw new HttpError(
+        'PHI2_DOWNLOAD_FAILED',
+        `${remote.name} sends more than the ${remote.size} bytes that it has.`,
+      )
+    }
+    await partial.write(chunk, position)
+    position += chunk.length
+  }
+  if (position < (remote.size ?? 0)) throw cutError(remote)
+}
+
+/** An answer to a range may leave a validator out, but not have another one. */
+function isUnchanged({ validator }: RemoteFile, answer: HttpAnswer): boolean {
+  const found = validatorOf(answer.headers)
+  if (validator.etag !== undefined && found.etag !== undefined) return sameValidator(validator, found)
+  return validator.lastModified === undefined || [undefined, validator.lastModified].includes(found.lastModified)
+}
+
+function cutError(remote: RemoteFile): HttpError {
+  return new HttpError('PHI2_DOWNLOAD_FAILED', `${remote.name} cannot be read: the connection was cut.`)
+}
