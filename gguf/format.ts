@@ -136,27 +136,6 @@ export const RETIRED_TYPES: { readonly [id: number]: string } = {
   38: 'iq4_nl_8_8',
 }
 
-/** `general.file_type` of the files that this package writes by itself (`enum llama_ftype` in `llama.h`). */
-export const FILE_TYPES = {
-  f32: 0,
-  f16: 1,
-  q4_0: 2,
-  q4_1: 3,
-  q8_0: 7,
-  q5_0: 8,
-  q5_1: 9,
-  q2_k: 10,
-  q3_k_s: 11,
-  q3_k_m: 12,
-  q3_k_l: 13,
-  q4_k_s: 14,
-  q4_k_m: 15,
-  q5_k_s: 16,
-  q5_k_m: 17,
-  q6_k: 18,
-  bf16: 32,
-} as const
-
 export interface GgufTensorInfo {
   name: string
   type: GgmlTypeName

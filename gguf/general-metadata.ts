@@ -1,4 +1,5 @@
-import type { FILE_TYPES, GgufMetadata } from './format.js'
+import type { FileTypeName } from './file-types.js'
+import type { GgufMetadata } from './format.js'
 import type { Ancestor } from './model-name.js'
 
 /** What a file says about where its model comes from. */
@@ -6,7 +7,7 @@ export interface GeneralInfo {
   name: string
   /** Count of all weights. */
   parameters: number
-  fileType: keyof typeof FILE_TYPES
+  fileType: FileTypeName
   tags: string[]
   languages: string[]
   author?: string

@@ -1,6 +1,14 @@
 /** The GGUF toolkit: convert, quantize, make and look into Phi-2 files. */
 export { type ConvertOptions, type ConvertResult, convert } from './convert.js'
 export {
+  FILE_TYPES,
+  type FileType,
+  type FileTypeName,
+  type ImatrixUse,
+  QUANTIZE_TYPES,
+  type QuantizeType,
+} from './file-types.js'
+export {
   GGML_TYPES,
   type GgmlTypeName,
   type GgufArray,
@@ -14,7 +22,8 @@ export {
   tensorByteLength,
 } from './format.js'
 export { OUT_TYPES, type OutType } from './out-types.js'
-export { QUANTIZE_TYPES, type QuantizeOptions, type QuantizeResult, type QuantizeType, quantize } from './quantize.js'
+export { type QuantizeOptions, type QuantizeResult, quantize, TENSOR_TYPES, type TensorType } from './quantize.js'
+export type { Fallback } from './quantize-plan.js'
 export { readHeader } from './read.js'
 export type { CheckpointSource } from './source.js'
 export { type SynthOptions, type SynthResult, synth } from './synth.js'

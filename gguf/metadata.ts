@@ -1,5 +1,6 @@
 import { invalidCheckpoint, isIndex, isObject } from './checkpoint-json.js'
-import { FILE_TYPES, type GgufMetadata } from './format.js'
+import { FILE_TYPES } from './file-types.js'
+import type { GgufMetadata } from './format.js'
 import { type GeneralInfo, generalMetadata } from './general-metadata.js'
 import type { ModelConfig } from './model-config.js'
 import type { TokenizerFiles } from './tokenizer-files.js'
@@ -32,7 +33,7 @@ export function modelMetadata(config: Omit<ModelConfig, 'json'>, general: Genera
   float32('phi2.attention.layer_norm_epsilon', config.layerNormEpsilon)
   uint32('phi2.rope.dimension_count', config.rotarySize)
   if (config.ropeTheta !== DEFAULT_ROPE_THETA) float32('phi2.rope.freq_base', config.ropeTheta)
-  uint32('general.file_type', FILE_TYPES[general.fileType])
+  uint32('general.file_type', FILE_TYPES[general.fileType].id)
   metadata.set('tokenizer.ggml.add_bos_token', { type: 'bool', value: false })
   uint32('general.quantization_version', QUANTIZATION_VERSION)
   return metadata

@@ -2,11 +2,12 @@ import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { withTemporaryFile } from './atomic-file.js'
 import { checkChoice, checkText } from './checks.js'
+import { QUANTIZE_TYPES, type QuantizeType } from './file-types.js'
 import { tensorByteLength } from './format.js'
 import { checkFreeSpace } from './free-space.js'
 import { modelMetadata } from './metadata.js'
 import { isMixture, type MixtureName, mixtureType } from './mixtures.js'
-import { QUANTIZE_TYPES, type QuantizeType, quantize } from './quantize.js'
+import { quantize } from './quantize.js'
 import { type RandomModel, type RandomModelOptions, type RandomTensor, randomModel } from './random-model.js'
 import { type GgufTensor, writeGguf } from './write.js'
 
@@ -54,9 +55,8 @@ export async function synth(options: SynthOptions): Promise<SynthResult> {
   return withTemporaryFile(to, async (unquantized) => {
     const half = (fraction: number) => onProgress?.(fraction / 2)
     const written = await writeRandomModel(model, { to: unquantized, type: 'f16', signal, onProgress: half })
-    signal?.throwIfAborted()
-    await quantize({ from: unquantized, to, type })
-    onProgress?.(1)
+    const rest = (fraction: number) => onProgress?.(0.5 + fraction / 2)
+    await quantize({ from: unquantized, to, type, signal, onProgress: rest })
     return { ...written, path: to, bytes: (await stat(to)).size }
   })
 }

@@ -76,14 +76,16 @@ export async function writeGguf(path: string, options: WriteGgufOptions): Promis
   })
 }
 
-interface Layout {
+/** @internal */
+export interface Layout {
   header: Uint8Array
   alignment: number
   /** With the padding of the last tensor, as llama.cpp expects it. */
   dataBytes: number
 }
 
-function layOut({ metadata, tensors }: WriteGgufOptions): Layout {
+/** @internal The header of the file and how many bytes of data follow it. */
+export function layOut({ metadata, tensors }: Pick<WriteGgufOptions, 'metadata' | 'tensors'>): Layout {
   const alignment = alignmentOf(metadata)
   const bytes = new ByteWriter()
   bytes.uint32(GGUF_MAGIC)

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { Phi2Error } from './errors.js'
+import type { NativeTask } from './native-task.js'
 import { packageRoot, realPath } from './package-root.js'
 import type { DeviceInfo, ModelInfo, StopRule } from './types.js'
 
@@ -11,9 +12,11 @@ export interface NativeAddon {
   /** Process-wide start of the engine; loads the backends beside the addon once, whoever calls. */
   initBackend(folder: string): void
   backendInfo(): NativeBackendInfo
-  loadModel(options: NativeLoadOptions): NativeLoad
-  /** Off the main thread. Rejects with `PHI2_QUANTIZE_FAILED` or `PHI2_INVALID_GGUF`. */
-  quantize(options: NativeQuantizeOptions): Promise<void>
+  loadModel(options: NativeLoadOptions): NativeTask<NativeEngine>
+  /** Rejects with `PHI2_QUANTIZE_FAILED`, `PHI2_INVALID_GGUF`, or `PHI2_ABORTED` after the tensor at hand. */
+  quantize(options: NativeQuantizeOptions): NativeTask<NativeQuantizeReport>
+  /** The engine's name of an `enum llama_ftype`, which is not the one in our lists: `Q4_K - Medium`. */
+  fileTypeName(ftype: number): string
   /** To be called when the process is about to end: stops every thread, without a further event. */
   stopForExit(): void
   readonly StopMatcher: new (rules: readonly StopRule[], atLineStart: boolean) => NativeStopMatcher
@@ -39,11 +42,6 @@ export interface NativeLoadOptions {
   onProgress?: ((fraction: number) => void) | undefined
   /** Called once per JS turn with everything that happened since: see {@link NativeEvent}. */
   onEvents: (events: NativeEvent[]) => void
-}
-
-export interface NativeLoad {
-  promise: Promise<NativeEngine>
-  cancel(): void
 }
 
 /** What the engine itself knows of {@link ModelInfo}. */
@@ -160,12 +158,31 @@ export type NativeEvent = NativeChunkEvent | NativeEndEvent
 export interface NativeQuantizeOptions {
   path_in: string
   path_out: string
-  /** llama.cpp's name: `q8_0`, `q4_k_m` … */
-  type: string
+  /** `enum llama_ftype` */
+  ftype: number
   n_threads: number
   allow_requantize: boolean
+  quantize_output_tensor: boolean
   /** every tensor in the base type */
   pure: boolean
+  /** only report what would become of the tensors */
+  dry_run: boolean
+  /** `enum ggml_type` */
+  output_tensor_type?: number | undefined
+  token_embedding_type?: number | undefined
+  /** of `path_in`; `limit` is the largest weight that the new type can take */
+  tensors: { name: string; type: number; offset: number; bytes: number; limit: number }[]
+  imatrix: { name: string; values: Float32Array }[]
+  /** of the new file; texts of at most 127 bytes */
+  keys: { name: string; value: string | number }[]
+  onProgress?: ((fraction: number) => void) | undefined
+}
+
+export interface NativeQuantizeReport {
+  /** Of a dry run: the tensors that change, with ggml's names of their types. */
+  changes: { name: string; type: string }[]
+  /** Tensors whose rows do not fit `wanted`. */
+  fallbacks: { name: string; type: string; wanted: string }[]
 }
 
 /** The engine's own stop matcher, alone: for tests and for text that was generated elsewhere. */

@@ -5,6 +5,7 @@ import { nativeError, optionError } from './errors.js'
 import { Generation } from './generation.js'
 import { type ResolvedModel, resolveModel } from './models/resolve.js'
 import { loadAddon, type NativeEngine } from './native.js'
+import { guarded, settle } from './native-task.js'
 import { type ResolvedLoad, resolveGenerate, resolveLoad } from './options.js'
 import { codeIndent, codePrompt, qaPrompt } from './prompts.js'
 import { runSelfCheck, type SelfCheck } from './self-check.js'
@@ -228,32 +229,11 @@ async function loadEngine(
     onProgress: onProgress && ((fraction) => guarded(() => onProgress(fraction))),
     onEvents: dispatcher.onEvents,
   })
-  const cancel = (): void => load.cancel()
-  signal?.addEventListener('abort', cancel, { once: true })
-  try {
-    const engine = await load.promise
-    if (signal?.aborted) {
-      await engine.close()
-      await engine.free()
-      throw signal.reason
-    }
-    return engine
-  } catch (error) {
-    throw signal?.aborted ? signal.reason : nativeError(error)
-  } finally {
-    signal?.removeEventListener('abort', cancel)
-  }
-}
-
-// An exception in the user's callback must not vanish in native code, nor stop the load.
-function guarded(callback: () => void): void {
-  try {
-    callback()
-  } catch (error) {
-    queueMicrotask(() => {
-      throw error
-    })
-  }
+  const engine = await settle(load, signal)
+  if (!signal?.aborted) return engine
+  await engine.close()
+  await engine.free()
+  throw signal.reason
 }
 
 function text(value: unknown, name: string): string {

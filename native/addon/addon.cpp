@@ -5,10 +5,8 @@
 #include "addon/errors.h"
 #include "addon/matcher_wrap.h"
 #include "addon/model_wrap.h"
-#include "addon/options.h"
-#include "addon/promise_task.h"
+#include "addon/quantize_wrap.h"
 #include "core/backend.h"
-#include "core/quantize.h"
 
 namespace phi2 {
 namespace {
@@ -49,15 +47,6 @@ Napi::Value BackendInfo(const Napi::CallbackInfo& info) {
   return result;
 }
 
-Napi::Value QuantizeFile(const Napi::CallbackInfo& info) {
-  if (info.Length() < 1 || !info[0].IsObject()) throw BadArgument(info.Env(), "Expected an object for options.");
-  PromiseTask task;
-  task.work = [options = ReadQuantizeOptions(info[0].As<Napi::Object>())] { Quantize(options); };
-  task.leave_at_exit = true;
-  task.result = [](Napi::Env env) { return env.Undefined(); };
-  return RunTask(info.Env(), "phi2 quantize", std::move(task));
-}
-
 void StopForExit(const Napi::CallbackInfo& info) {
   std::set<StopsAtExit*> to_stop;
   to_stop.swap(info.Env().GetInstanceData<AddonData>()->to_stop);
@@ -81,6 +70,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("backendInfo", Napi::Function::New<BackendInfo>(env, "backendInfo"));
   exports.Set("loadModel", Napi::Function::New<LoadModel>(env, "loadModel"));
   exports.Set("quantize", Napi::Function::New<QuantizeFile>(env, "quantize"));
+  exports.Set("fileTypeName", Napi::Function::New<FileTypeName>(env, "fileTypeName"));
   exports.Set("stopForExit", Napi::Function::New<StopForExit>(env, "stopForExit"));
   exports.Set("StopMatcher", DefineStopMatcher(env));
   exports.Set("Utf8Assembler", DefineUtf8Assembler(env));

@@ -56,6 +56,25 @@ Napi::Object Object(const Napi::Object& object, const char* key) {
   return value.As<Napi::Object>();
 }
 
+std::vector<Napi::Object> Objects(const Napi::Object& object, const char* key) {
+  const Napi::Value value = object.Get(key);
+  if (!value.IsArray()) throw Wrong(object, key, "an array");
+  const auto list = value.As<Napi::Array>();
+  std::vector<Napi::Object> objects;
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const Napi::Value item = list.Get(i);
+    if (!item.IsObject()) throw Wrong(object, key, "an array of objects");
+    objects.push_back(item.As<Napi::Object>());
+  }
+  return objects;
+}
+
+/// A tensor type by its number; GGML_TYPE_COUNT where it is left out.
+ggml_type OptionalType(const Napi::Object& object, const char* key) {
+  if (object.Get(key).IsUndefined()) return GGML_TYPE_COUNT;
+  return static_cast<ggml_type>(Integer(object, key, 0, GGML_TYPE_COUNT - 1));
+}
+
 std::string OptionalText(const Napi::Object& object, const char* key) {
   return object.Get(key).IsUndefined() ? std::string() : Text(object, key);
 }
@@ -183,10 +202,44 @@ QuantizeOptions ReadQuantizeOptions(const Napi::Object& from) {
   QuantizeOptions options;
   options.path_in = Text(from, "path_in");
   options.path_out = Text(from, "path_out");
-  options.type = Text(from, "type");
-  options.n_threads = Integer(from, "n_threads", 0, GGML_MAX_N_THREADS);
+  options.ftype = static_cast<llama_ftype>(Integer(from, "ftype", 0, 1023));
+  options.n_threads = Integer(from, "n_threads", 1, GGML_MAX_N_THREADS);
   options.allow_requantize = Boolean(from, "allow_requantize");
+  options.quantize_output_tensor = Boolean(from, "quantize_output_tensor");
   options.pure = Boolean(from, "pure");
+  options.dry_run = Boolean(from, "dry_run");
+  options.output_tensor_type = OptionalType(from, "output_tensor_type");
+  options.token_embedding_type = OptionalType(from, "token_embedding_type");
+  for (const Napi::Object& item : Objects(from, "tensors")) {
+    StoredTensor tensor;
+    tensor.name = Text(item, "name");
+    tensor.type = static_cast<ggml_type>(Integer(item, "type", 0, GGML_TYPE_COUNT - 1));
+    tensor.offset = static_cast<uint64_t>(std::max(0.0, Number(item, "offset")));
+    tensor.bytes = static_cast<uint64_t>(std::max(0.0, Number(item, "bytes")));
+    tensor.limit = static_cast<float>(Number(item, "limit"));
+    options.tensors.push_back(std::move(tensor));
+  }
+  for (const Napi::Object& item : Objects(from, "imatrix")) {
+    ColumnWeights weights;
+    weights.name = Text(item, "name");
+    const Napi::Value values = item.Get("values");
+    if (!values.IsTypedArray() || values.As<Napi::TypedArray>().TypedArrayType() != napi_float32_array)
+      throw Wrong(item, "values", "a Float32Array");
+    const auto floats = values.As<Napi::Float32Array>();
+    weights.values.assign(floats.Data(), floats.Data() + floats.ElementLength());
+    options.imatrix.push_back(std::move(weights));
+  }
+  for (const Napi::Object& item : Objects(from, "keys")) {
+    QuantizeKey key;
+    key.name = Text(item, "name");
+    key.is_text = item.Get("value").IsString();
+    if (key.is_text) {
+      key.text = Text(item, "value");
+    } else {
+      key.number = static_cast<uint32_t>(Integer(item, "value", 0, INT32_MAX));
+    }
+    options.keys.push_back(std::move(key));
+  }
   return options;
 }
 

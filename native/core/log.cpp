@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <utility>
 
 #include "llama.h"
 
@@ -11,6 +12,7 @@ namespace phi2 {
 namespace {
 
 thread_local LogCapture* current_capture = nullptr;
+thread_local LogListener* current_listener = nullptr;
 // A line can arrive in pieces (GGML_LOG_LEVEL_CONT); the pieces belong to the level of the first.
 thread_local ggml_log_level last_level = GGML_LOG_LEVEL_NONE;
 
@@ -31,6 +33,7 @@ void OnLog(ggml_log_level level, const char* text, void*) {
   if (current_capture != nullptr && (last_level == GGML_LOG_LEVEL_ERROR || last_level == GGML_LOG_LEVEL_WARN)) {
     current_capture->Add(last_level == GGML_LOG_LEVEL_ERROR, text);
   }
+  if (current_listener != nullptr) current_listener->Hear(text);
 }
 
 std::string OneLine(const std::string& text) {
@@ -63,5 +66,11 @@ void LogCapture::Add(bool error, const char* text) {
 }
 
 std::string LogCapture::Summary() const { return OneLine(errors_.empty() ? warnings_ : errors_); }
+
+LogListener::LogListener(Handler handler) : handler_(std::move(handler)), outer_(current_listener) {
+  current_listener = this;
+}
+
+LogListener::~LogListener() { current_listener = outer_; }
 
 }  // namespace phi2

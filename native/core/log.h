@@ -1,7 +1,7 @@
 #pragma once
 
+#include <functional>
 #include <string>
-#include <vector>
 
 namespace phi2 {
 
@@ -27,6 +27,24 @@ class LogCapture {
   LogCapture* outer_;
   std::string errors_;
   std::string warnings_;
+};
+
+/// Hears every piece of a line that the engine logs on this thread while it lives, whatever its level. Nests: the inner
+/// one alone hears. It may throw where the engine can take it (see quantize.cpp).
+class LogListener {
+ public:
+  using Handler = std::function<void(const std::string& text)>;
+
+  explicit LogListener(Handler handler);
+  ~LogListener();
+  LogListener(const LogListener&) = delete;
+  LogListener& operator=(const LogListener&) = delete;
+
+  void Hear(const char* text) const { handler_(text); }
+
+ private:
+  Handler handler_;
+  LogListener* outer_;
 };
 
 }  // namespace phi2

@@ -1,62 +1,137 @@
 #include "core/quantize.h"
 
-#include <array>
-#include <utility>
+#include <algorithm>
+#include <cstring>
+#include <optional>
 
 #include "core/error.h"
 #include "core/gguf_check.h"
 #include "core/log.h"
-#include "llama.h"
 
 namespace phi2 {
 namespace {
 
-constexpr std::array<std::pair<const char*, llama_ftype>, 18> kTypes = {{
-    {"f32", LLAMA_FTYPE_ALL_F32},
-    {"f16", LLAMA_FTYPE_MOSTLY_F16},
-    {"bf16", LLAMA_FTYPE_MOSTLY_BF16},
-    {"q8_0", LLAMA_FTYPE_MOSTLY_Q8_0},
-    {"q6_k", LLAMA_FTYPE_MOSTLY_Q6_K},
-    {"q5_k_m", LLAMA_FTYPE_MOSTLY_Q5_K_M},
-    {"q5_k_s", LLAMA_FTYPE_MOSTLY_Q5_K_S},
-    {"q5_1", LLAMA_FTYPE_MOSTLY_Q5_1},
-    {"q5_0", LLAMA_FTYPE_MOSTLY_Q5_0},
-    {"q4_k_m", LLAMA_FTYPE_MOSTLY_Q4_K_M},
-    {"q4_k_s", LLAMA_FTYPE_MOSTLY_Q4_K_S},
-    {"q4_1", LLAMA_FTYPE_MOSTLY_Q4_1},
-    {"q4_0", LLAMA_FTYPE_MOSTLY_Q4_0},
-    {"iq4_nl", LLAMA_FTYPE_MOSTLY_IQ4_NL},
-    {"q3_k_l", LLAMA_FTYPE_MOSTLY_Q3_K_L},
-    {"q3_k_m", LLAMA_FTYPE_MOSTLY_Q3_K_M},
-    {"q3_k_s", LLAMA_FTYPE_MOSTLY_Q3_K_S},
-    {"q2_k", LLAMA_FTYPE_MOSTLY_Q2_K},
-}};
+/// Rows of one tensor that the engine holds at a time. Its default is 8 GiB: all of them.
+constexpr size_t kMaxBufferBytes = size_t{64} << 20;
 
-llama_ftype FileType(const std::string& name) {
-  std::string known;
-  for (const auto& [type_name, type] : kTypes) {
-    if (name == type_name) return type;
-    known += known.empty() ? "" : ", ";
-    known += type_name;
+/// Text between two others, without the spaces that pad it. Empty: not such a line.
+std::string Between(const std::string& text, const std::string& before, const std::string& after) {
+  const size_t from = text.find(before);
+  if (from == std::string::npos) return {};
+  const size_t start = text.find_first_not_of(' ', from + before.size());
+  const size_t end = start == std::string::npos ? start : text.find(after, start);
+  if (end == std::string::npos) return {};
+  return text.substr(start, text.find_last_not_of(' ', end - 1) + 1 - start);
+}
+
+/// Follows the engine through its log, which is all that it tells of its progress. It logs a tensor's name before it
+/// touches the tensor, with no thread of its own running and everything else owned by objects: an exception thrown
+/// there is caught by llama_model_quantize as one of its own, and nothing leaks.
+class Follower {
+ public:
+  explicit Follower(const QuantizeOptions& options) : options_(options), weights_(options.path_in, options.tensors) {}
+
+  void Hear(const std::string& text) {
+    if (text.rfind("warning: ", 0) == 0) {  // "warning: NAME - ncols 80 not divisible by 256 (required for type q4_K) "
+      fallback_ = {Between(text, "warning: ", " - ncols"), {}, Between(text, "(required for type", ")")};
+    } else if (text.rfind("-> falling back to", 0) == 0) {  // "-> falling back to    q5_0\n"
+      fallback_.type = Between(text, "-> falling back to", "\n");
+      report_.fallbacks.push_back(fallback_);
+    } else if (text.rfind("[", 0) == 0) {  // "[   4/ 453] NAME - [ 2560, 51200, 1, 1], type = f16, "
+      OnTensor(Between(text, "] ", " - ["));
+    } else if (options_.dry_run && text.rfind("size = ", 0) == 0) {  // "size = 250.00 MiB -> 70.31 MiB (q4_K)\n"
+      const std::string type = Between(text, "(", ")");
+      if (!type.empty()) report_.changes.push_back({name_, type, {}});
+    }
   }
-  throw Error("PHI2_QUANTIZE_FAILED",
-              "Expected one of " + known + " as the type to quantize to, but received \"" + name + "\".");
+
+  /// What an exception of OnTensor said: the engine only gives a line of its log.
+  const std::optional<Error>& failure() const { return failure_; }
+  QuantizeReport& report() { return report_; }
+
+ private:
+  void OnTensor(const std::string& name) {
+    name_ = name;
+    if (options_.dry_run) return;
+    try {
+      if (options_.cancelled != nullptr && *options_.cancelled) throw Error("PHI2_ABORTED", "Quantizing was aborted.");
+      if (options_.on_progress) {
+        const double total = std::max<double>(1, static_cast<double>(weights_.total_bytes()));
+        options_.on_progress(static_cast<float>(static_cast<double>(done_) / total));
+      }
+      const StoredTensor* tensor = weights_.Find(name);
+      if (tensor == nullptr) return;
+      weights_.Check(*tensor);
+      done_ += tensor->bytes;
+    } catch (const Error& error) {
+      failure_ = error;
+      throw;
+    }
+  }
+
+  const QuantizeOptions& options_;
+  WeightCheck weights_;
+  QuantizeReport report_;
+  TensorChange fallback_;
+  std::string name_;
+  uint64_t done_ = 0;
+  std::optional<Error> failure_;
+};
+
+std::vector<llama_model_imatrix_data> ImatrixOf(const QuantizeOptions& options) {
+  std::vector<llama_model_imatrix_data> data;
+  for (const ColumnWeights& entry : options.imatrix)
+    data.push_back({entry.name.c_str(), entry.values.data(), entry.values.size()});
+  if (!data.empty()) data.push_back({nullptr, nullptr, 0});
+  return data;
+}
+
+std::vector<llama_model_kv_override> OverridesOf(const QuantizeOptions& options) {
+  std::vector<llama_model_kv_override> overrides;
+  for (const QuantizeKey& key : options.keys) {
+    llama_model_kv_override item = {};
+    std::strncpy(item.key, key.name.c_str(), sizeof(item.key) - 1);
+    if (key.is_text) {
+      item.tag = LLAMA_KV_OVERRIDE_TYPE_STR;
+      std::strncpy(item.val_str, key.text.c_str(), sizeof(item.val_str) - 1);
+    } else {
+      item.tag = LLAMA_KV_OVERRIDE_TYPE_INT;
+      item.val_i64 = key.number;
+    }
+    overrides.push_back(item);
+  }
+  if (!overrides.empty()) overrides.push_back({});  // an empty name ends the list
+  return overrides;
 }
 
 }  // namespace
 
-void Quantize(const QuantizeOptions& options) {
+QuantizeReport Quantize(const QuantizeOptions& options) {
+  const auto imatrix = ImatrixOf(options);
+  const auto overrides = OverridesOf(options);
   llama_model_quantize_params params = llama_model_quantize_default_params();
-  params.ftype = FileType(options.type);
+  params.ftype = options.ftype;
   params.nthread = options.n_threads;
   params.allow_requantize = options.allow_requantize;
+  params.quantize_output_tensor = options.quantize_output_tensor;
   params.pure = options.pure;
+  params.dry_run = options.dry_run;
+  params.output_tensor_type = options.output_tensor_type;
+  params.token_embedding_type = options.token_embedding_type;
+  params.imatrix = imatrix.empty() ? nullptr : imatrix.data();
+  params.kv_overrides = overrides.empty() ? nullptr : overrides.data();
+  params.max_buf_size = kMaxBufferBytes;
+
   CheckGguf(options.path_in);
+  Follower follower(options);
   LogCapture log;
+  const LogListener listener([&follower](const std::string& text) { follower.Hear(text); });
   if (llama_model_quantize(options.path_in.c_str(), options.path_out.c_str(), &params) != 0) {
-    throw Error("PHI2_QUANTIZE_FAILED",
-                "The engine could not quantize " + options.path_in + " to " + options.type + ": " + log.Summary());
+    if (follower.failure()) throw *follower.failure();
+    throw Error("PHI2_QUANTIZE_FAILED", "The engine could not quantize " + options.path_in + " to " +
+                                            llama_ftype_name(options.ftype) + ": " + log.Summary());
   }
+  return std::move(follower.report());
 }
 
 }  // namespace phi2

@@ -24,7 +24,7 @@ const stages: Record<string, string> = {
   'a reader has stopped reading and forgotten its answer': `const phi2 = await Phi2.load({ model: 'tiny' }); ready(); await phi2.complete('Hi', { ...${long}, highWaterMark: 1 })[Symbol.asyncIterator]().next()`,
   'several models are open': `const all = await Promise.all([1, 2, 3].map(() => Phi2.load({ model: 'tiny' }))); ready(); await Promise.all(all.map((phi2) => phi2.ask('Hi')))`,
   'closing overlaps a long tokenization': `const phi2 = await Phi2.load({ model: 'tiny' }); ready(); void phi2.tokenize('word '.repeat(200000)); await phi2.close()`,
-  'a file is being quantized and the process exits': `const { loadAddon } = await import('./src/native.js'); const { tinyModelPath } = await import('./src/models/resolve.js'); ready(); void loadAddon().quantize({ path_in: tinyModelPath(), path_out: '/dev/null', type: 'q4_0', n_threads: 1, allow_requantize: true, pure: false }).catch(() => {}); setTimeout(() => process.exit(0), 20)`,
+  'a file is being quantized and the process exits': `const { loadAddon } = await import('./src/native.js'); const { tinyModelPath } = await import('./src/models/resolve.js'); ready(); void loadAddon().quantize({ path_in: tinyModelPath(), path_out: '/dev/null', ftype: 2, n_threads: 1, allow_requantize: true, quantize_output_tensor: true, pure: false, dry_run: false, tensors: [], imatrix: [], keys: [] }).promise.catch(() => {}); setTimeout(() => process.exit(0), 20)`,
 }
 
 for (const [stage, program] of Object.entries(stages)) {

@@ -1,10 +1,19 @@
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { convert, type QuantizeOptions, quantize, synth, writeGguf } from '../../gguf/index.js'
+import {
+  convert,
+  FILE_TYPES,
+  GGML_TYPES,
+  type QuantizeOptions,
+  quantize,
+  readHeader,
+  synth,
+  writeGguf,
+} from '../../gguf/index.js'
 import { Phi2Error } from '../../src/errors.js'
 import type { NativeQuantizeOptions } from '../../src/native.js'
 import { temporaryFolder, writeCheckpoint } from './gguf-fixture.js'
@@ -13,14 +22,21 @@ import { temporaryFolder, writeCheckpoint } from './gguf-fixture.js'
  * A stand-in for the native addon: it copies the file and notes the call. Types other than those of the tests below
  * fail as the addon does, after having written half of the file. What the engine itself does is tested with the addon.
  */
+const TAKEN = (['q8_0', 'q4_k_m', 'iq4_nl'] as const).map((type) => FILE_TYPES[type].id)
 const ADDON = `
 const { copyFileSync, writeFileSync } = require('node:fs')
 globalThis.quantizeCalls = []
 exports.initBackend = () => {}
 exports.stopForExit = () => {}
-exports.quantize = async (options) => {
+exports.quantize = (options) => ({ promise: run(options), cancel() {} })
+async function run(options) {
+  const report = { changes: [{ name: 'token_embd.weight', type: 'f32' }], fallbacks: [] }
+  if (options.dry_run) return report
   globalThis.quantizeCalls.push(options)
-  if (['q8_0', 'q4_k_m', 'iq4_nl'].includes(options.type)) return copyFileSync(options.path_in, options.path_out)
+  if (${JSON.stringify(TAKEN)}.includes(options.ftype)) {
+    copyFileSync(options.path_in, options.path_out)
+    return report
+  }
   writeFileSync(options.path_out, 'half')
   throw Object.assign(new Error('requantizing is disabled'), { code: 'PHI2_QUANTIZE_FAILED' })
 }`
@@ -46,11 +62,36 @@ test('quantize hands the options over in llama.cpp’s words and renames the res
   const folder = await temporaryFolder(t)
   const from = await smallGguf(folder)
   const to = join(folder, 'q.gguf')
-  const result = await quantize({ from, to, type: 'q4_k_m', threads: 3, allowRequantize: true, pure: true })
-  const { path_out, ...call } = calls().at(-1)!
-  assert.deepEqual(call, { path_in: from, type: 'q4_k_m', n_threads: 3, allow_requantize: true, pure: true })
+  const result = await quantize({
+    from,
+    to,
+    type: 'Q4_K_M',
+    threads: 3,
+    allowRequantize: true,
+    pure: true,
+    outputTensorType: 'q8_0',
+  })
+  const { path_out, tensors, onProgress, ...call } = calls().at(-1)!
+  assert.deepEqual(call, {
+    path_in: from,
+    ftype: 15,
+    n_threads: 3,
+    allow_requantize: true,
+    quantize_output_tensor: true,
+    pure: true,
+    dry_run: false,
+    output_tensor_type: GGML_TYPES.q8_0.id,
+    token_embedding_type: undefined,
+    imatrix: [],
+    keys: [],
+  })
   assert.ok(path_out !== to && path_out.startsWith(folder))
-  assert.deepEqual(result, { path: to, bytes: (await stat(to)).size })
+  assert.deepEqual([result.path, result.bytes], [to, (await stat(to)).size])
+  const { dataOffset, tensors: stored } = await readHeader(from)
+  assert.deepEqual(
+    tensors.map(({ name, offset, bytes }) => [name, offset, bytes]),
+    stored.map(({ name, offset, byteLength }) => [name, dataOffset + offset, byteLength]),
+  )
   assert.deepEqual((await readdir(folder)).sort(), ['f16.gguf', 'hf', 'q.gguf'])
 })
 
@@ -74,6 +115,26 @@ test('a failure of the engine keeps its code and leaves nothing, or the older fi
   assert.equal(await readFile(to, 'utf8'), 'older')
 })
 
+test('the new name is the old one with the other type, and an older file can be kept', async (t) => {
+  const folder = await temporaryFolder(t)
+  const names: Record<string, string> = {
+    'phi-2-f16.gguf': 'phi-2-q8_0.gguf',
+    'phi-2.Q4_K_M.gguf': 'phi-2.q8_0.gguf',
+    'f32_model.GGUF': 'f32_model-q8_0.gguf',
+    model: 'model-q8_0.gguf',
+  }
+  const source = await smallGguf(folder)
+  for (const [from, to] of Object.entries(names)) {
+    await copyFile(source, join(folder, from))
+    assert.equal((await quantize({ from: join(folder, from), type: 'q8_0' })).path, join(folder, to))
+    await stat(join(folder, to))
+  }
+  await assert.rejects(quantize({ from: join(folder, 'model'), type: 'q8_0', overwrite: false }), {
+    code: 'PHI2_IO',
+    message: /model-q8_0.gguf exists already/,
+  })
+})
+
 test('the engine never sees a damaged file or another architecture', async (t) => {
   const folder = await temporaryFolder(t)
   const from = join(folder, 'x.gguf')
@@ -93,8 +154,36 @@ test('the engine never sees a damaged file or another architecture', async (t) =
   assert.equal(calls().length, before)
 })
 
+test('types that do not suit Phi-2, or that llama.cpp has no more, are refused with the reason', async () => {
+  const reasons: Record<string, RegExp> = {
+    mxfp4_moe: /Phi-2 has none.*Use q8_0/,
+    nvfp4: /Use q4_k_m/,
+    TQ1_0: /trained with the three weights/,
+    tq2_0: /trained with the three weights/,
+    q2_0: /trained with the three weights/,
+    q1_0: /trained with one bit/,
+    q4_0_4_4: /Use q4_0/,
+    Q4_0_8_8: /Use q4_0/,
+    q4_2: /removed/,
+    q9_9: /Expected one of f32, f16, /,
+  }
+  for (const [type, message] of Object.entries(reasons)) {
+    await assert.rejects(quantize({ from: 'x', to: 'y', type } as unknown as QuantizeOptions), {
+      name: 'RangeError',
+      code: 'PHI2_INVALID_OPTION',
+      message,
+    })
+  }
+})
+
 test('wrong options throw', async () => {
   const wrong = (options: object) => quantize({ from: 'x', to: 'y', type: 'q8_0', ...options } as QuantizeOptions)
+  await assert.rejects(wrong({ type: 5 }), { name: 'TypeError', code: 'PHI2_INVALID_OPTION' })
+  await assert.rejects(wrong({ to: '' }), { name: 'TypeError', code: 'PHI2_INVALID_OPTION' })
+  await assert.rejects(wrong({ pure: 1 }), { name: 'TypeError', code: 'PHI2_INVALID_OPTION' })
+  await assert.rejects(wrong({ outputTensorType: 'iq1_s' }), { name: 'RangeError', code: 'PHI2_INVALID_OPTION' })
+  await assert.rejects(wrong({ imatrix: 'i.gguf' }), { name: 'RangeError', message: /changes nothing in .* q8_0/ })
+  await assert.rejects(wrong({ leaveOutputTensor: true, outputTensorType: 'q4_0' }), { name: 'RangeError' })
   await assert.rejects(wrong({ type: 'q9_9' }), { name: 'RangeError', code: 'PHI2_INVALID_OPTION' })
   await assert.rejects(wrong({ threads: 0 }), { name: 'RangeError', code: 'PHI2_INVALID_OPTION' })
   await assert.rejects(wrong({ threads: '2' }), { name: 'TypeError', code: 'PHI2_INVALID_OPTION' })
@@ -106,7 +195,7 @@ test('synth makes the types it cannot write itself by quantizing an f16 file', a
   const vocabulary = await smallGguf(await temporaryFolder(t))
   const to = join(folder, 'x.gguf')
   const result = await synth({ to, layers: 1, embeddingSize: 160, heads: 2, type: 'iq4_nl', vocabulary })
-  assert.equal(calls().at(-1)!.type, 'iq4_nl')
+  assert.equal(calls().at(-1)!.ftype, FILE_TYPES.iq4_nl.id)
   assert.deepEqual([result.path, result.bytes], [to, (await stat(to)).size])
   assert.deepEqual(await readdir(folder), ['x.gguf'])
 })
