@@ -67,6 +67,8 @@ export interface DownloadTuning {
   stallTimeout: number | undefined
   /** Milliseconds between reports. */
   tick: number
+  /** Milliseconds between two states on disk: what a kill can cost at most. */
+  saveInterval: number
 }
 
 const defaultTuning: DownloadTuning = {
@@ -75,6 +77,7 @@ const defaultTuning: DownloadTuning = {
   pieceSize: 32 << 20,
   stallTimeout: undefined,
   tick: 200,
+  saveInterval: 1000,
 }
 
 /**

@@ -31,6 +31,19 @@ export interface ProgramOptions {
 
 /** Like {@link runChild}, for a program that brings its own imports, relative to the package's folder. */
 export function runProgram(body: string, options: ProgramOptions = {}): Promise<ChildResult> {
+  return startProgram(body, options).ended
+}
+
+export interface Program {
+  /** As {@link runProgram}; a kill is no hang. */
+  ended: Promise<ChildResult>
+  /** Resolves once the program has written `text` to its standard output. */
+  said(text: string): Promise<void>
+  kill(signal: NodeJS.Signals): void
+}
+
+/** Like {@link runProgram}, for a test that does something to the program while it runs. */
+export function startProgram(body: string, options: ProgramOptions = {}): Program {
   const { nodeArguments = [], environment = {} } = options
   const source = `const ready = () => process.stdout.write('READY\\n')\n${body}`
   const child = spawn(
@@ -42,8 +55,8 @@ export function runProgram(body: string, options: ProgramOptions = {}): Promise<
       stdio: ['ignore', 'pipe', 'pipe'],
     },
   )
-  return new Promise((resolve, reject) => {
-    const output = { stdout: '', stderr: '' }
+  const output = { stdout: '', stderr: '' }
+  const ended = new Promise<ChildResult>((resolve, reject) => {
     const hang = (what: string) => () => {
       child.kill('SIGKILL')
       reject(new Error(`the child ${what}; stdout: ${output.stdout} stderr: ${output.stderr}`))
@@ -65,4 +78,12 @@ export function runProgram(body: string, options: ProgramOptions = {}): Promise<
       resolve({ code, signal, ...output })
     })
   })
+  const said = (text: string) =>
+    new Promise<void>((resolve, reject) => {
+      const look = () => output.stdout.includes(text) && resolve()
+      child.stdout.on('data', look)
+      child.on('close', () => reject(new Error(`the child ended; stdout: ${output.stdout} stderr: ${output.stderr}`)))
+      look()
+    })
+  return { ended, said, kill: (signal) => child.kill(signal) }
 }

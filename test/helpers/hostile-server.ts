@@ -26,6 +26,8 @@ export interface Fault {
   cutAfter?: number
   /** Sends nothing more after so many bytes of the body, and keeps the connection. */
   stallAfter?: number
+  /** Sends the body only after this. */
+  after?: Promise<unknown>
   /** Milliseconds between pieces of 64 KiB. */
   delay?: number
   /** Without Content-Length. */
@@ -159,6 +161,7 @@ async function answer(
   response.flushHeaders()
   const closed = new AbortController()
   response.on('close', () => closed.abort())
+  await fault.after
   const { cutAfter = Number.POSITIVE_INFINITY, stallAfter = Number.POSITIVE_INFINITY } = fault
   const last = Math.min(end, start + cutAfter, start + stallAfter)
   for (let position = start; position < last && !response.destroyed; position += piece) {

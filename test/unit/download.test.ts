@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,6 +13,7 @@ import {
   download,
 } from '../../src/models/download.js'
 import { type Fault, type HostileServer, honestEtag, hostileServer } from '../helpers/hostile-server.js'
+import { noTmpfs, smallDisk } from '../helpers/tmpfs.js'
 
 const content = bytesOf(1_000_000, 1)
 const sha256 = sha(content)
@@ -23,6 +24,7 @@ const quick: Partial<DownloadTuning> = {
   pieceSize: 100_000,
   stallTimeout: 150,
   tick: 5,
+  saveInterval: 10,
 }
 
 function bytesOf(length: number, seed: number): Buffer {
@@ -384,6 +386,45 @@ test('two calls in one process fetch a file once', async (t) => {
   await expectWhole(job)
   assert.ok(server.bytesServed < content.length * 1.1, `${server.bytesServed} bytes were sent`)
   assert.ok(phases.has('waiting'))
+})
+
+test('a file that cannot fit is refused before it comes, with both figures', { skip: noTmpfs }, async (t) => {
+  await using server = await hostileServer(content)
+  const disk = smallDisk(t, 900 << 10)
+  await assert.rejects(download({ url: server.url, to: join(disk, 'model.gguf') }, quick), {
+    code: 'PHI2_NO_SPACE',
+    message: /1000000 bytes.*\d+ bytes\) are free/,
+  })
+  assert.deepEqual(readdirSync(disk), [])
+  assert.ok(server.bytesServed <= 1)
+})
+
+test('a disk that fills up in the middle keeps what can be resumed', { skip: noTmpfs }, async (t) => {
+  for (const ignoreRange of [false, true]) {
+    await using server = await hostileServer(content, () => ({ ignoreRange, delay: 30 }))
+    const disk = smallDisk(t, 2 << 20)
+    const to = join(disk, 'model.gguf')
+    let filled = false
+    const onProgress = ({ done }: DownloadProgress) => {
+      if (filled || done < 400_000) return
+      filled = true
+      try {
+        writeFileSync(join(disk, 'filler'), Buffer.alloc(2 << 20))
+      } catch {
+        // As much as fits.
+      }
+    }
+    await assert.rejects(download({ url: server.url, to, onProgress }, quick), {
+      code: 'PHI2_NO_SPACE',
+      message: /is full: \d+ bytes of model\.gguf are missing and \d+ bytes are free/,
+    })
+    rmSync(join(disk, 'filler'))
+    assert.deepEqual(readdirSync(disk), ignoreRange ? [] : ['model.gguf.partial', 'model.gguf.partial.json'])
+    const before = server.bytesServed
+    assert.equal((await download({ url: server.url, to, sha256 }, quick)).verified, 'given')
+    if (!ignoreRange)
+      assert.ok(server.bytesServed - before < 700_000, `${server.bytesServed - before} bytes were sent again`)
+  }
 })
 
 test('wrong options are errors before anything is asked', async (t) => {

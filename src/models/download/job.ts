@@ -16,7 +16,6 @@ import { AskAnew, fetchRanges, fetchWhole } from './transfer.js'
 const maxChanges = 3
 // After so many ranges in a row that were ignored, the file is taken as a whole.
 const maxIgnoredRanges = 2
-const saveInterval = 1000
 
 /** One download, by the holder of the lock. */
 export class DownloadJob {
@@ -234,7 +233,7 @@ export class DownloadJob {
     }
     if (!partial || this.#phase === 'verifying') return
     this.#hasher?.advance(partial.intervals.prefix)
-    if (performance.now() - this.#saved < saveInterval) return
+    if (performance.now() - this.#saved < this.#tuning.saveInterval) return
     this.#saved = performance.now()
     // A full disk shows in the data as well, and there it is told.
     partial.save().catch(() => {})

@@ -89,8 +89,13 @@ export class PartialFile {
     // Nobody will find out by a hash whether the machine lost power between the two.
     if (this.#identity.sha256 === undefined) await this.#handle.datasync()
     const temporaryPath = `${statePath(this.#to)}.new`
-    await writeFile(temporaryPath, text)
-    await rename(temporaryPath, statePath(this.#to))
+    try {
+      await writeFile(temporaryPath, text)
+      await rename(temporaryPath, statePath(this.#to))
+    } catch (error) {
+      await rm(temporaryPath, { force: true })
+      throw error
+    }
   }
 
   /** Gives the file its name, with every byte on the disk before. */

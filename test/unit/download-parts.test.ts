@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { Intervals } from '../../src/models/download/intervals.js'
+import { ifRange, sameFile, sameValidator } from '../../src/models/download/remote-file.js'
+import { isTransient, retryDelay } from '../../src/models/download/retry.js'
+import { Speed } from '../../src/models/download/speed.js'
+import { HttpError } from '../../src/models/http.js'
+
+test('intervals are the same as a set of bytes, whatever is added in whichever order', () => {
+  const size = 60
+  const piece = fc.tuple(fc.nat(size), fc.nat(size))
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 20 }), fc.integer({ min: 1, max: 20 }), (pieces, pieceSize) => {
+      const intervals = new Intervals()
+      const bytes = new Set<number>()
+      for (const [start, end] of pieces) {
+        intervals.add(start, end)
+        for (let i = start; i < end; i++) bytes.add(i)
+      }
+      assert.equal(intervals.total, bytes.size)
+      let prefix = 0
+      while (bytes.has(prefix)) prefix++
+      assert.equal(intervals.prefix, prefix)
+      const gaps = intervals.gaps(size, pieceSize)
+      const missing = gaps.flatMap(({ start, end }) => Array.from({ length: end - start }, (_, i) => start + i))
+      assert.deepEqual(
+        missing,
+        Array.from({ length: size }, (_, i) => i).filter((i) => !bytes.has(i)),
+      )
+      assert.ok(gaps.every(({ start, end }) => end - start <= pieceSize))
+      const copy = Intervals.parse(JSON.parse(JSON.stringify(intervals)), size)
+      assert.deepEqual([copy.total, copy.toJSON()], [intervals.total, intervals.toJSON()])
+      // Touching ones are joined, so that the list stays short.
+      const list = intervals.toJSON()
+      assert.ok(list.every(([start], i) => i === 0 || start > list[i - 1]![1]))
+    }),
+  )
+})
+
+test('intervals from a damaged state file are refused', () => {
+  for (const odd of [null, 'x', {}, [[1]], [[5, 5]], [[5, 4]], [[-1, 4]], [[0, 11]], [[0.5, 1]], [['0', 1]], [null]]) {
+    assert.throws(() => Intervals.parse(odd, 10), JSON.stringify(odd))
+  }
+})
+
+test('a file is the same by the hub’s hash, else by its place and validator', () => {
+  const file = { name: 'http://a/x', size: 10, validator: { etag: '"1"' }, sha256: undefined }
+  assert.ok(sameFile(file, { ...file }))
+  assert.ok(!sameFile(file, { ...file, size: 11 }))
+  assert.ok(!sameFile(file, { ...file, name: 'http://b/x' }))
+  assert.ok(!sameFile(file, { ...file, validator: { etag: '"2"' } }))
+  assert.ok(!sameFile({ ...file, validator: {} }, { ...file, validator: {} }))
+  const hashed = { ...file, sha256: 'a' }
+  assert.ok(sameFile(hashed, { ...hashed, name: 'http://b/x', validator: { etag: '"2"' } }))
+  assert.ok(!sameFile(hashed, { ...hashed, sha256: 'b' }))
+})
+
+test('the ETag decides before the date, and a weak one is no condition for a range', () => {
+  assert.ok(sameValidator({ etag: 'W/"1"' }, { etag: '"1"' }))
+  assert.ok(!sameValidator({ etag: '"1"', lastModified: 'x' }, { etag: '"2"', lastModified: 'x' }))
+  assert.ok(!sameValidator({ etag: '"1"', lastModified: 'x' }, { lastModified: 'x' }))
+  assert.ok(sameValidator({ lastModified: 'x' }, { lastModified: 'x' }))
+  assert.deepEqual(ifRange({ etag: '"1"', lastModified: 'x' }), { 'if-range': '"1"' })
+  assert.deepEqual(ifRange({ etag: 'W/"1"', lastModified: 'x' }), {})
+  assert.deepEqual(ifRange({ lastModified: 'x' }), { 'if-range': 'x' })
+})
+
+const policy = { attempts: 5, firstDelay: 1000, maxDelay: 10_000, maxRetryAfter: 60_000 }
+const failure = (details: ConstructorParameters<typeof HttpError>[2]) =>
+  new HttpError('PHI2_DOWNLOAD_FAILED', '', details)
+const asks = (retryAfter: string) => failure({ status: 503, headers: { 'retry-after': retryAfter } })
+
+test('delays double up to a limit, with chance; what the server asks for goes before, up to a limit', () => {
+  const delays = [1, 2, 3, 4, 5, 6].map((failures) => retryDelay(policy, failures, failure({}), () => 0))
+  assert.deepEqual(delays, [1000, 2000, 4000, 8000, 10_000, 10_000])
+  assert.equal(
+    retryDelay(policy, 1, failure({}), () => 1),
+    500,
+  )
+  assert.equal(
+    retryDelay(policy, 1, asks('7'), () => 1),
+    7000,
+  )
+  assert.equal(
+    retryDelay(policy, 1, asks('86400'), () => 1),
+    60_000,
+  )
+  assert.equal(retryDelay(policy, 1, asks(new Date(Date.now() - 5000).toUTCString())), 0)
+})
+
+test('troubles of the server and the network are worth another try, refusals are not', () => {
+  for (const status of [408, 425, 429, 500, 502, 503, 504])
+    assert.ok(isTransient(failure({ status }), false), `${status}`)
+  for (const status of [400, 401, 403, 404, 410, 416, 451])
+    assert.ok(!isTransient(failure({ status }), true), `${status}`)
+  for (const reason of ['ECONNRESET', 'UND_ERR_BODY_TIMEOUT', 'EAI_AGAIN', undefined]) {
+    assert.ok(isTransient(failure({ reason }), false), reason)
+  }
+  for (const reason of ['ENOTFOUND', 'ECONNREFUSED']) {
+    assert.deepEqual([isTransient(failure({ reason }), false), isTransient(failure({ reason }), true)], [false, true])
+  }
+  for (const reason of ['CERT_HAS_EXPIRED', 'SELF_SIGNED_CERT_IN_CHAIN', 'ERR_TLS_CERT_ALTNAME_INVALID']) {
+    assert.ok(!isTransient(failure({ reason }), true), reason)
+  }
+  assert.ok(!isTransient(new Error('disk'), true))
+})
+
+test('the speed is that of the last seconds', () => {
+  const speed = new Speed(5000)
+  assert.equal(speed.record(0, 0), 0)
+  assert.equal(speed.record(1000, 100), 100)
+  for (let second = 2; second <= 10; second++) speed.record(second * 1000, 100)
+  assert.equal(speed.record(11_000, 100), 0)
+  assert.equal(speed.record(12_000, 700), 120)
+  assert.equal(speed.record(13_000, 0), 0)
+})
