@@ -113,3 +113,8 @@ export function quantizeType(given: unknown): QuantizeType {
     `Expected one of ${QUANTIZE_TYPES.join(', ')} for type but received ${JSON.stringify(given)} of type ${typeof given}`,
   )
 }
+
+/** The name of a `general.file_type`, or undefined for one of an older or newer llama.cpp. */
+export function fileTypeName(id: number): FileTypeName | undefined {
+  return (Object.keys(FILE_TYPES) as FileTypeName[]).find((name) => FILE_TYPES[name].id === id)
+}

@@ -21,6 +21,21 @@ export {
   type GgufValueType,
   tensorByteLength,
 } from './format.js'
+export { type InspectOptions, inspect } from './inspect.js'
+export type {
+  FileFacts,
+  InspectedKey,
+  InspectedTensor,
+  InspectedValue,
+  Inspection,
+  MixtureShare,
+  ModelFacts,
+  Remark,
+  RemarkCode,
+  SpecialToken,
+  TokenizerFacts,
+} from './inspect-types.js'
+export type { MemoryEstimate, ModelShape, Roofline, SpeedClass, SpeedEstimate } from './memory.js'
 export { OUT_TYPES, type OutType } from './out-types.js'
 export { type QuantizeOptions, type QuantizeResult, quantize, TENSOR_TYPES, type TensorType } from './quantize.js'
 export type { Fallback } from './quantize-plan.js'

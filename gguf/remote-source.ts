@@ -1,5 +1,5 @@
 import { Phi2Error } from '../src/errors.js'
-import { type RemoteRange, readRange, shownUrl } from '../src/models/http.js'
+import { type RemoteRange, readRange } from '../src/models/http.js'
 import type { ByteSource } from './byte-source.js'
 
 /**
@@ -7,18 +7,17 @@ import type { ByteSource } from './byte-source.js'
  * Headers such as `authorization` reach the origin of `url` only.
  */
 export class RemoteSource implements ByteSource {
-  readonly name: string
   // Of a real Phi-2 the header takes 1.8 MB: three requests in all.
   readonly firstRead = 512 * 1024
   size: number | undefined
   private last: RemoteRange | undefined
 
+  /** `name` is shown: it must not hold the query of the URL, which can be a signature. */
   constructor(
+    readonly name: string,
     private readonly url: string,
     private readonly headers: Readonly<Record<string, string>> = {},
-  ) {
-    this.name = shownUrl(url)
-  }
+  ) {}
 
   /** @throws {Phi2Error} `PHI2_ACCESS_DENIED`, `PHI2_DOWNLOAD_FAILED` */
   async read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array> {

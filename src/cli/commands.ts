@@ -6,10 +6,11 @@ import { complete } from './complete.js'
 import { convert } from './convert.js'
 import { doctor } from './doctor.js'
 import { info } from './info.js'
+import { inspect } from './inspect.js'
 import type { Program } from './program.js'
 import { tokens } from './tokens.js'
 
 /** In the order of the help. */
-const commands: readonly Command[] = [ask, chat, code, complete, tokens, info, convert, doctor]
+const commands: readonly Command[] = [ask, chat, code, complete, tokens, info, inspect, convert, doctor]
 
 export const program: Program = { commands, fallback: ask, interactive: chat }

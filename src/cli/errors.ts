@@ -1,3 +1,5 @@
+import { printable } from '../printable.js'
+
 /** Exit codes: 0 done · 1 failed · 2 wrong usage · 130, 143 ended by SIGINT, SIGTERM (128 + the signal's number, as shells count). */
 export const EXIT_FAILED = 1
 export const EXIT_USAGE = 2
@@ -37,11 +39,14 @@ export function exitCodeOf(error: unknown): number {
   return EXIT_FAILED
 }
 
-/** What to print for an error on standard error; nothing when the process was only asked to end. */
+/**
+ * What to print for an error on standard error; nothing when the process was only asked to end. Messages repeat what
+ * stands in files and comes from servers, so what could steer the terminal is escaped.
+ */
 export function describeError(error: unknown, debug = false): string | undefined {
   if (error instanceof OutputClosed || error instanceof Interrupted) return undefined
-  if (debug && error instanceof Error && error.stack) return `phi2: ${error.stack}`
-  const message = error instanceof Error ? error.message : String(error)
+  if (debug && error instanceof Error && error.stack) return printable(`phi2: ${error.stack}`)
+  const message = printable(error instanceof Error ? error.message : String(error))
   const code = codeOf(error)
   return code === undefined ? `phi2: ${message}` : `phi2: ${message} (${code})`
 }

@@ -1,3 +1,4 @@
+import { oneLine, printable } from '../printable.js'
 import type { Answer } from '../types.js'
 import type { OutputStream } from './command.js'
 import { codeOf, OutputClosed } from './errors.js'
@@ -20,26 +21,27 @@ function isClosed(error: Error): boolean {
   return ['EPIPE', 'EOF', 'ERR_STREAM_DESTROYED', 'ERR_STREAM_WRITE_AFTER_END'].includes(codeOf(error) ?? '')
 }
 
-/** Says something on standard error. Nobody may be listening there: that is no reason to stop. */
+/** Says something on standard error, names out of a file included. Nobody may listen there: no reason to stop. */
 export function writeNote(stream: OutputStream, text: string): Promise<void> {
   return new Promise((resolve) => {
-    stream.write(`${text}\n`, () => resolve())
+    stream.write(`${printable(text)}\n`, () => resolve())
   })
 }
 
 /** One object on one line for programs, indented for people. */
 export async function writeJson(stream: OutputStream, value: unknown): Promise<void> {
-  await write(stream, `${JSON.stringify(value, null, stream.isTTY ? 2 : undefined)}\n`)
+  await write(stream, `${printable(JSON.stringify(value, null, stream.isTTY ? 2 : undefined))}\n`)
 }
 
-/** Lines of `name  value`, the values aligned. */
+/** Lines of `name  value`, the values aligned. What could steer the terminal is escaped: values come out of files. */
 export function formatPairs(pairs: readonly (readonly [name: string, value: string])[]): string {
   const width = Math.max(...pairs.map(([name]) => name.length))
-  return pairs.map(([name, value]) => `${name.padEnd(width)}  ${value}`.trimEnd()).join('\n')
+  return pairs.map(([name, value]) => oneLine(`${name.padEnd(width)}  ${value}`.trimEnd())).join('\n')
 }
 
-/** Rows with aligned columns, the first row being the headings. */
-export function formatTable(rows: readonly (readonly string[])[]): string {
+/** Rows with aligned columns, the first row being the headings. What could steer the terminal is escaped. */
+export function formatTable(given: readonly (readonly string[])[]): string {
+  const rows = given.map((row) => row.map(oneLine))
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
   return rows
     .map((row) =>
