@@ -26,9 +26,9 @@ export function modelFacts({ metadata, tensors }: GgufHeader): ModelFacts {
   const tensorBytes = mixture.reduce((sum, share) => sum + share.bytes, 0)
   const fileType = number(metadata, 'general.file_type')
   return {
-    architecture: text(metadata, 'general.architecture'),
-    name: text(metadata, 'general.name'),
-    license: text(metadata, 'general.license'),
+    architecture: brief(text(metadata, 'general.architecture')),
+    name: brief(text(metadata, 'general.name')),
+    license: brief(text(metadata, 'general.license')),
     fileType: fileType === undefined ? undefined : (fileTypeName(fileType) ?? `unknown (${fileType})`),
     parameters,
     tensorBytes,
@@ -88,8 +88,8 @@ export function tokenizerFacts(metadata: GgufMetadata): TokenizerFacts {
   const isUsed = (token: string, id: number) =>
     !PADDING.test(token) && !(types?.type === 'array' && types.value[id] === TOKEN_TYPES.unused)
   return {
-    model: text(metadata, 'tokenizer.ggml.model'),
-    pre: text(metadata, 'tokenizer.ggml.pre'),
+    model: brief(text(metadata, 'tokenizer.ggml.model')),
+    pre: brief(text(metadata, 'tokenizer.ggml.pre')),
     tokens: tokens.length,
     usedTokens: tokens.filter(isUsed).length,
     merges: strings(metadata, 'tokenizer.ggml.merges').length,
@@ -102,21 +102,36 @@ function specialTokens(metadata: GgufMetadata, tokens: readonly string[]): Speci
   for (const key of metadata.keys()) {
     const kind = /^tokenizer\.ggml\.(\w+)_token_id$/.exec(key)?.[1]
     const id = number(metadata, key)
-    if (kind !== undefined && id !== undefined) special.push({ kind, id, text: tokens[id] })
+    if (kind !== undefined && id !== undefined) special.push({ kind, id, text: brief(tokens[id]) })
   }
   return special
 }
 
-/** As many elements of an array as are worth a look. */
+/** As many elements of an array, and characters of a text, as are worth a look. */
 const FIRST_ELEMENTS = 8
+const FIRST_CHARACTERS = 1000
 
 export function inspectKeys(metadata: GgufMetadata, fullValues: boolean): InspectedKey[] {
   return [...metadata].map(([key, value]) => {
-    if (value.type !== 'array') return { key, type: value.type, value: plain(value.type, value.value) }
-    const shown = fullValues ? value.value : value.value.slice(0, FIRST_ELEMENTS)
-    const elements = shown.map((element) => plain(value.of, element))
-    return { key, type: value.type, of: value.of, length: value.value.length, value: elements }
+    const show = (type: GgufElementType, one: GgufScalar['value']) => {
+      const shown = plain(type, one)
+      return fullValues || typeof shown !== 'string' ? shown : brief(shown, FIRST_CHARACTERS)
+    }
+    if (value.type !== 'array') return { key, type: value.type, value: show(value.type, value.value) }
+    const elements = fullValues ? value.value : value.value.slice(0, FIRST_ELEMENTS)
+    return {
+      key,
+      type: value.type,
+      of: value.of,
+      length: value.value.length,
+      value: elements.map((element) => show(value.of, element)),
+    }
   })
+}
+
+/** A name, however long the file makes it. */
+function brief<T extends string | undefined>(name: T, length = 200): T {
+  return (name !== undefined && name.length > length ? `${name.slice(0, length - 1)}…` : name) as T
 }
 
 /** As JSON can hold it without loss. */

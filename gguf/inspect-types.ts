@@ -112,8 +112,8 @@ export interface InspectedKey {
   /** Of an array. */
   length?: number
   /**
-   * Integers that JavaScript's numbers cannot hold, and infinities, are texts. Of an array the first elements, or all
-   * of them with `fullValues`.
+   * Integers that JavaScript's numbers cannot hold, and infinities, are texts. Of an array the first elements and of a
+   * long text the beginning, or all of them with `fullValues`.
    */
   value: InspectedValue | InspectedValue[]
 }

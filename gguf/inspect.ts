@@ -19,7 +19,7 @@ export interface InspectOptions {
   source: string
   /** Tokens of context that the memory is estimated for. @default 2048 */
   contextSize?: number | undefined
-  /** All elements of long arrays, such as the tokens, instead of the first ones. @default false */
+  /** All of long arrays and texts, such as the tokens, instead of their beginnings. @default false */
   fullValues?: boolean | undefined
   /** Aborting throws `signal.reason`. */
   signal?: AbortSignal | undefined
@@ -46,33 +46,24 @@ export async function inspect(options: InspectOptions): Promise<Inspection> {
   signal?.throwIfAborted()
   const { bytes, remote } = await openSource(source)
   try {
-    const header = await readHeaderFrom(bytes, signal)
-    return describe(header, { name: bytes.name, remote, contextSize, fullValues })
+    return await inspectBytes(bytes, { remote, contextSize, fullValues, signal })
   } finally {
     await bytes.close()
   }
 }
 
-async function openSource(source: string): Promise<{ bytes: ByteSource; remote: boolean }> {
-  const ref = parseRemoteRef(source)
-  if (ref === undefined) return { bytes: await openFile(resolveModel(source).path), remote: false }
-  if (isHubRef(ref) && ref.path === undefined) {
-    throw new Phi2Error('PHI2_UNKNOWN_MODEL', `${formatRef(ref)} is a whole repository; name one of its GGUF files.`)
-  }
-  const { RemoteSource } = await import('./remote-source.js')
-  const { url, headers, source: name } = locate(ref)
-  return { bytes: new RemoteSource(name, url, headers), remote: true }
-}
-
 interface Circumstances {
-  name: string
   remote: boolean
   contextSize: number
   fullValues: boolean
+  signal?: AbortSignal | undefined
 }
 
-function describe(header: GgufHeader, { name, remote, contextSize, fullValues }: Circumstances): Inspection {
-  const file = fileFacts(header, name, remote)
+/** @internal The same for a source that is open, and stays so. */
+export async function inspectBytes(source: ByteSource, circumstances: Circumstances): Promise<Inspection> {
+  const { remote, contextSize, fullValues, signal } = circumstances
+  const header = await readHeaderFrom(source, signal)
+  const file = fileFacts(header, source.name, remote)
   const model = modelFacts(header)
   const shape = readShape(header)
   const tokenizer = tokenizerFacts(header.metadata)
@@ -89,6 +80,17 @@ function describe(header: GgufHeader, { name, remote, contextSize, fullValues }:
     keys: inspectKeys(header.metadata, fullValues),
     tensors: inspectTensors(header),
   }
+}
+
+async function openSource(source: string): Promise<{ bytes: ByteSource; remote: boolean }> {
+  const ref = parseRemoteRef(source)
+  if (ref === undefined) return { bytes: await openFile(resolveModel(source).path), remote: false }
+  if (isHubRef(ref) && ref.path === undefined) {
+    throw new Phi2Error('PHI2_UNKNOWN_MODEL', `${formatRef(ref)} is a whole repository; name one of its GGUF files.`)
+  }
+  const { RemoteSource } = await import('./remote-source.js')
+  const { url, headers, source: name } = locate(ref)
+  return { bytes: new RemoteSource(name, url, headers), remote: true }
 }
 
 function fileFacts(header: GgufHeader, source: string, remote: boolean): FileFacts {

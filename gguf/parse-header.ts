@@ -115,6 +115,7 @@ function readTensorInfos(cursor: Cursor, count: number): GgufTensorInfo[] {
   const names = new Set<string>()
   for (let index = 0; index < count; index++) {
     const name = cursor.string(MAX_TENSOR_NAME)
+    if (name === '') throw invalidGguf(`tensor ${index} has no name`)
     if (names.has(name)) throw invalidGguf(`tensor ${quote(name)} occurs twice`)
     names.add(name)
     const dimensions = cursor.uint32()
