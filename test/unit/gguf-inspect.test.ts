@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { appendFile, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { sizeDeviation } from '../../gguf/file-types.js'
+import type { FileTypeName } from '../../gguf/file-types.js'
 import { type GgufMetadata, type InspectOptions, inspect, readHeader, synth, writeGguf } from '../../gguf/index.js'
+import { sizeDeviation } from '../../gguf/inspect-remarks.js'
 import { estimateMemory, estimateSpeed } from '../../gguf/memory.js'
 import { fuseAttention, type Model, soundModel } from '../native/gguf-variants.js'
 import { temporaryFolder } from './gguf-fixture.js'
@@ -166,11 +167,19 @@ test('bytes behind the last tensor are noticed, padding or its absence is not', 
 })
 
 test('a full-size Phi-2 of an unusual size is noticed, one of each usual mixture is not', () => {
-  assert.equal(sizeDeviation('q4_k_m', 1_787_432_960), 0)
-  assert.equal(sizeDeviation('q4_k_m', 1_735_823_360), 0)
-  assert.ok(sizeDeviation('q4_k_m', 2_390_000_000) > 0.3)
-  assert.ok(sizeDeviation('f16', 1_000_000_000) < -0.8)
-  assert.equal(sizeDeviation('iq2_xxs', 123), 0)
+  const off = (type: FileTypeName, tensorBytes: number) => sizeDeviation(type, (8 * tensorBytes) / 2_779_683_840)
+  const usual: [FileTypeName, ...number[]][] = [
+    ['f16', 5_561_282_560],
+    ['q8_0', 2_956_226_560],
+    ['q5_k_m', 2_001_244_160, 2_029_096_960, 2_070_876_160],
+    ['q4_k_m', 1_735_823_360, 1_789_890_560, 1_787_432_960],
+    ['q3_k_m', 1_424_322_560, 1_483_304_960, 1_478_389_760],
+    ['q2_k', 1_170_000_000],
+  ]
+  for (const [type, ...sizes] of usual) for (const size of sizes) assert.equal(off(type, size), undefined, type)
+  assert.ok(off('q4_k_m', 2_390_000_000)! > 0.3)
+  assert.ok(off('f16', 1_000_000_000)! < -0.8)
+  assert.equal(sizeDeviation(undefined, 3), undefined)
 })
 
 test('memory of a full-size Phi-2: 327,680 bytes of KV cache a token', () => {
