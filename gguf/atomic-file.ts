@@ -69,8 +69,16 @@ async function replaceFolder(path: string, by: string): Promise<void> {
 async function checkMayReplace(path: string, replace: boolean): Promise<void> {
   const names = await readdir(path).catch(ignoreMissing)
   if (names === undefined || (replace && (names.length === 0 || names.includes('config.json')))) return
-  const remedy = replace ? 'It is no model’s folder: choose another name.' : 'Choose another name or overwrite it.'
-  throw new Phi2Error('PHI2_IO', `${path} exists already. ${remedy}`)
+  if (!replace) throw existsAlready(path)
+  throw new Phi2Error('PHI2_IO', `${path} is there already and no model’s folder. Choose another name.`)
+}
+
+/** The error of everything that writes what it may not replace. */
+export function existsAlready(path: string): Phi2Error {
+  return new Phi2Error(
+    'PHI2_IO',
+    `${path} exists already. Choose another name, or have it replaced: overwrite, or --force on the command line.`,
+  )
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException): undefined {

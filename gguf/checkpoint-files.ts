@@ -1,3 +1,4 @@
+import type { CheckpointNaming } from './checkpoint-naming.js'
 import { type GgufMetadata, invalidGguf } from './format.js'
 import { TOKEN_TYPES } from './metadata.js'
 import type { ModelConfig } from './model-config.js'
@@ -8,10 +9,6 @@ import type { FloatType } from './tensor-map.js'
  * Pure: name of each file and its text. Each is made when it is asked for, since the largest take some milliseconds.
  */
 export type CheckpointFiles = Iterable<readonly [name: string, text: string]>
-
-/** How a checkpoint calls its weights: as Transformers has it since January 2024, or as the code beside it had it before. */
-export const NAMINGS = ['current', 'remote-code'] as const
-export type CheckpointNaming = (typeof NAMINGS)[number]
 
 const TORCH_DTYPES: Record<FloatType, string> = { f32: 'float32', f16: 'float16', bf16: 'bfloat16' }
 

@@ -1,25 +1,20 @@
 import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { writeFolderAtomically } from './atomic-file.js'
-import {
-  type CheckpointFiles,
-  type CheckpointNaming,
-  configFiles,
-  NAMINGS,
-  tokenizerFiles,
-} from './checkpoint-files.js'
-import { checkChoice, checkInteger, checkText } from './checks.js'
+import { type CheckpointFiles, configFiles, tokenizerFiles } from './checkpoint-files.js'
+import { type CheckpointNaming, NAMINGS } from './checkpoint-naming.js'
+import { checkBoolean, checkChoice, checkInteger, checkText } from './checks.js'
 import { GGML_TYPES } from './format.js'
 import { checkFreeSpace } from './free-space.js'
 import { type RandomModel, type RandomModelOptions, type RandomTensor, randomModel } from './random-model.js'
 import { type SafetensorsSource, writeShards } from './safetensors-write.js'
-import { type FloatType, planTensors } from './tensor-map.js'
+import { type FloatType, planTensors, REMOTE_CODE_NAMING } from './tensor-map.js'
 
 export const CHECKPOINT_TYPES = ['f32', 'f16', 'bf16'] as const satisfies readonly FloatType[]
 
 export interface SynthCheckpointOptions extends RandomModelOptions {
-  /** The folder to write; the folder around it must exist. */
-  to: string
+  /** The folder to write; the folder around it must exist. @default its layers and width, as in `phi-2-random-32x2560` */
+  to?: string | undefined
   /** Type of all weights. @default 'f16' */
   dtype?: FloatType | undefined
   /**
@@ -29,7 +24,7 @@ export interface SynthCheckpointOptions extends RandomModelOptions {
   naming?: CheckpointNaming | undefined
   /** Most bytes of weights in one safetensors file. @default 5,000,000,000 */
   shardBytes?: number | undefined
-  /** Replace a checkpoint or an empty folder that is there already. @default false */
+  /** Whether a checkpoint or an empty folder under `to` is replaced, once the new one is complete. @default false */
   overwrite?: boolean | undefined
   /** Aborting throws `signal.reason` and leaves nothing behind. */
   signal?: AbortSignal | undefined
@@ -63,14 +58,15 @@ const SHARD_BYTES = 5_000_000_000
  * {@link readHeader} for `vocabulary`. A TypeError or RangeError with `PHI2_INVALID_OPTION` for wrong options.
  */
 export async function synthCheckpoint(options: SynthCheckpointOptions): Promise<SynthCheckpointResult> {
-  const { to, dtype = 'f16', naming = 'current', shardBytes = SHARD_BYTES, overwrite = false } = options
-  const { signal, onProgress } = options
-  checkText('to', to)
+  const { dtype = 'f16', naming = 'current', shardBytes = SHARD_BYTES, overwrite = false, signal, onProgress } = options
+  if (options.to !== undefined) checkText('to', options.to)
   checkChoice('dtype', dtype, CHECKPOINT_TYPES)
   checkChoice('naming', naming, NAMINGS)
+  checkBoolean('overwrite', overwrite)
   checkInteger('shardBytes', shardBytes, 1, Number.MAX_SAFE_INTEGER)
   signal?.throwIfAborted()
   const model = await randomModel(options)
+  const to = options.to ?? model.name
   const tensors = checkpointTensors(model, dtype, naming)
   return writeFolderAtomically(
     to,
@@ -88,20 +84,6 @@ export async function synthCheckpoint(options: SynthCheckpointOptions): Promise<
 
 async function writeFiles(folder: string, files: CheckpointFiles): Promise<void> {
   for (const [name, text] of files) await writeFile(join(folder, name), text)
-}
-
-/** The older names. Query, key and value lie one after the other in `Wqkv`. */
-const REMOTE_CODE_NAMING = {
-  token_embd: 'transformer.embd.wte',
-  'blk.N.attn_norm': 'transformer.h.N.ln',
-  'blk.N.attn_q': 'transformer.h.N.mixer.Wqkv',
-  'blk.N.attn_k': 'transformer.h.N.mixer.Wqkv',
-  'blk.N.attn_v': 'transformer.h.N.mixer.Wqkv',
-  'blk.N.attn_output': 'transformer.h.N.mixer.out_proj',
-  'blk.N.ffn_up': 'transformer.h.N.mlp.fc1',
-  'blk.N.ffn_down': 'transformer.h.N.mlp.fc2',
-  output_norm: 'lm_head.ln',
-  output: 'lm_head.linear',
 }
 
 /** @internal The tensors of a checkpoint in the order in which PyTorch lists them. */

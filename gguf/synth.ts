@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { withTemporaryFile } from './atomic-file.js'
-import { checkChoice, checkText } from './checks.js'
+import { existsAlready, withTemporaryFile } from './atomic-file.js'
+import { checkBoolean, checkChoice, checkText } from './checks.js'
 import { QUANTIZE_TYPES, type QuantizeType } from './file-types.js'
 import { tensorByteLength } from './format.js'
 import { checkFreeSpace } from './free-space.js'
@@ -12,13 +12,16 @@ import { type RandomModel, type RandomModelOptions, type RandomTensor, randomMod
 import { type GgufTensor, writeGguf } from './write.js'
 
 export interface SynthOptions extends RandomModelOptions {
-  /** The GGUF file to write; its folder must exist. */
-  to: string
+  /** The GGUF file to write; its folder must exist. @default layers, width and type, as in `phi-2-random-32x2560-f16.gguf` */
+  to?: string | undefined
   /**
    * Tensors have the types that llama.cpp's quantizer gives them. From F32 to Q2_K they are written directly; the IQ types
    * are quantized by the native addon, which takes minutes at full size. @default 'f16'
    */
   type?: QuantizeType | undefined
+  /** Whether an older file under `to` is replaced, once the new one is complete. @default true */
+  overwrite?: boolean | undefined
+  /** Aborting throws `signal.reason` and leaves nothing behind. */
   signal?: AbortSignal | undefined
   /** 0 to 1. */
   onProgress?: ((fraction: number) => void) | undefined
@@ -40,16 +43,19 @@ export interface SynthResult {
  * await synth({ to: 'speed.gguf', type: 'q4_0' })                          // full size
  * await synth({ to: 'small.gguf', layers: 2, embeddingSize: 320, heads: 4 })
  *
- * @throws {Phi2Error} `PHI2_NO_SPACE` or `PHI2_IO` when the file cannot be written; those of {@link readHeader} for
+ * @throws {Phi2Error} `PHI2_NO_SPACE` or `PHI2_IO` when the file cannot be written or is there already (`overwrite: false`); those of {@link readHeader} for
  * `vocabulary`; those of {@link quantize} for the other types. A TypeError or RangeError with `PHI2_INVALID_OPTION` for
  * wrong options.
  */
 export async function synth(options: SynthOptions): Promise<SynthResult> {
-  const { to, type = 'f16', signal, onProgress } = options
-  checkText('to', to)
+  const { type = 'f16', overwrite = true, signal, onProgress } = options
+  if (options.to !== undefined) checkText('to', options.to)
   checkChoice('type', type, QUANTIZE_TYPES)
+  checkBoolean('overwrite', overwrite)
   signal?.throwIfAborted()
   const model = await randomModel(options)
+  const to = options.to ?? `${model.name}-${type}.gguf`
+  if (!overwrite && (await stat(to).catch(() => undefined)) !== undefined) throw existsAlready(to)
   if (isMixture(type)) return writeRandomModel(model, { to, type, signal, onProgress })
 
   return withTemporaryFile(to, async (unquantized) => {
@@ -61,7 +67,8 @@ export async function synth(options: SynthOptions): Promise<SynthResult> {
   })
 }
 
-interface WriteOptions extends Pick<SynthOptions, 'to' | 'signal' | 'onProgress'> {
+interface WriteOptions extends Pick<SynthOptions, 'signal' | 'onProgress'> {
+  to: string
   type: MixtureName
 }
 

@@ -60,7 +60,7 @@ const TRANSFORMERS_NAMING: Naming = {
 }
 
 /** The code that Microsoft published with the weights until then (`model_type: "phi-msft"`). */
-const REMOTE_CODE_NAMING: Naming = {
+export const REMOTE_CODE_NAMING: Naming = {
   token_embd: 'transformer.embd.wte',
   'blk.N.attn_norm': 'transformer.h.N.ln',
   'blk.N.attn_q': { module: 'transformer.h.N.mixer.Wqkv', index: 0, of: 3 },

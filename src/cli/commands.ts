@@ -8,9 +8,10 @@ import { doctor } from './doctor.js'
 import { info } from './info.js'
 import { inspect } from './inspect.js'
 import type { Program } from './program.js'
+import { synth } from './synth.js'
 import { tokens } from './tokens.js'
 
 /** In the order of the help. */
-const commands: readonly Command[] = [ask, chat, code, complete, tokens, info, inspect, convert, doctor]
+const commands: readonly Command[] = [ask, chat, code, complete, tokens, info, inspect, convert, doctor, synth]
 
 export const program: Program = { commands, fallback: ask, interactive: chat }

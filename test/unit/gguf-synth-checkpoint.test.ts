@@ -64,6 +64,21 @@ for (const dtype of ['f16', 'f32', 'bf16'] as const) {
   })
 }
 
+test('the two namings give the same GGUF file to the byte, whole or in shards, fused or not', async (t) => {
+  const vocabulary = await smallVocabulary(t)
+  for (const fuseQkv of [false, true]) {
+    const hashes: string[] = []
+    for (const naming of ['current', 'remote-code'] as const) {
+      for (const shardBytes of [5_000_000_000, 400_000]) {
+        const { to: from, around } = await synthesize(t, { naming, shardBytes, feedForward: 320, vocabulary })
+        await convert({ from, to: join(around, 'x.gguf'), fuseQkv })
+        hashes.push(sha256(await readFile(join(around, 'x.gguf'))))
+      }
+    }
+    assert.deepEqual(hashes, Array(4).fill(hashes[0]))
+  }
+})
+
 test('the older naming holds the same weights: query, key and value stacked, the rest under other names', async (t) => {
   const read = async (options: Partial<SynthCheckpointOptions>) => {
     const { to } = await synthesize(t, options)
@@ -216,7 +231,7 @@ test('what is there already stays, unless a checkpoint may be overwritten', asyn
   const precious = join(around, 'precious')
   await mkdir(precious)
   await writeFile(join(precious, 'thesis.txt'), 'years of work')
-  await assert.rejects(again({ to: precious, overwrite: true }), { code: 'PHI2_IO', message: /no model/ })
+  await assert.rejects(again({ to: precious, overwrite: true }), { code: 'PHI2_IO', message: /no model’s folder/ })
   await assert.rejects(again({ to: join(precious, 'thesis.txt'), overwrite: true }), { code: 'PHI2_IO' })
   await assert.rejects(again({ to: join(around, 'none', 'hf') }), { code: 'PHI2_IO' })
   assert.equal(await readFile(join(precious, 'thesis.txt'), 'utf8'), 'years of work')

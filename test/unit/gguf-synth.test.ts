@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { f16ToF32 } from '../../gguf/half.js'
@@ -112,6 +112,19 @@ test('sizes that make no Phi-2 are refused', async () => {
   await assert.rejects(wrong({ type: 'q3' }), range)
   await assert.rejects(wrong({ seed: -1 }), range)
   await assert.rejects(wrong({ layers: '2' }), { name: 'TypeError', code: 'PHI2_INVALID_OPTION' })
+})
+
+test('an older file stays where it may not be replaced', async (t) => {
+  const to = join(await temporaryFolder(t), 'x.gguf')
+  const vocabulary = await smallVocabulary(t)
+  await writeFile(to, 'older')
+  await assert.rejects(synth({ to, ...SIZE, vocabulary, overwrite: false }), {
+    code: 'PHI2_IO',
+    message: /x\.gguf exists already/,
+  })
+  assert.equal(await readFile(to, 'utf8'), 'older')
+  await synth({ to, ...SIZE, vocabulary })
+  assert.equal((await readFile(to)).toString('latin1', 0, 4), 'GGUF')
 })
 
 test('a vocabulary without tokens is refused and an abort leaves nothing behind', async (t) => {
