@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { Phi2Error } from '../src/errors.js'
 
 /**
@@ -15,6 +15,18 @@ export async function writeAtomically<T>(path: string, write: (temporaryPath: st
     await rename(temporaryPath, path)
     return result
   })
+}
+
+/**
+ * Before long work, for what may not replace an older file or folder.
+ * @throws {Phi2Error} `PHI2_IO` when there is something under `path`.
+ */
+export async function checkIsFree(path: string): Promise<void> {
+  if ((await stat(path).catch(() => undefined)) === undefined) return
+  throw new Phi2Error(
+    'PHI2_IO',
+    `${path} exists already. Choose another name, or have it replaced: overwrite, or --force on the command line.`,
+  )
 }
 
 /** Gives `use` a free name beside `path`; whatever lies under it afterwards is removed. */
@@ -44,7 +56,7 @@ export async function writeFolderAtomically<T>(
   { replace = false }: { replace?: boolean } = {},
 ): Promise<T> {
   return withTemporaryFile(path, async (temporaryFolder) => {
-    await checkMayReplace(path, replace)
+    await (replace ? checkIsModelFolder(path) : checkIsFree(path))
     await mkdir(temporaryFolder)
     const result = await write(temporaryFolder)
     if (replace) await replaceFolder(path, temporaryFolder)
@@ -66,19 +78,10 @@ async function replaceFolder(path: string, by: string): Promise<void> {
   await rm(older, { force: true, recursive: true })
 }
 
-async function checkMayReplace(path: string, replace: boolean): Promise<void> {
-  const names = await readdir(path).catch(ignoreMissing)
-  if (names === undefined || (replace && (names.length === 0 || names.includes('config.json')))) return
-  if (!replace) throw existsAlready(path)
+async function checkIsModelFolder(path: string): Promise<void> {
+  const names = (await readdir(path).catch(ignoreMissing)) ?? []
+  if (names.length === 0 || names.includes('config.json')) return
   throw new Phi2Error('PHI2_IO', `${path} is there already and no model’s folder. Choose another name.`)
-}
-
-/** The error of everything that writes what it may not replace. */
-export function existsAlready(path: string): Phi2Error {
-  return new Phi2Error(
-    'PHI2_IO',
-    `${path} exists already. Choose another name, or have it replaced: overwrite, or --force on the command line.`,
-  )
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException): undefined {

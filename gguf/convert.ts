@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { optionError } from '../src/errors.js'
-import { existsAlready } from './atomic-file.js'
+import { checkIsFree } from './atomic-file.js'
 import { invalidCheckpoint } from './checkpoint-json.js'
 import { checkBoolean, checkChoice, checkText } from './checks.js'
 import { readGeneralInfo } from './general-info.js'
@@ -143,5 +143,5 @@ async function checkTarget(path: string, tensors: readonly MatchedTensor[], over
       throw optionError('range', `Expected another file for to than ${input}, which is to be converted`)
     }
   }
-  if (!overwrite) throw existsAlready(path)
+  if (!overwrite) await checkIsFree(path)
 }

@@ -1,8 +1,8 @@
+import { FILE_TYPES, type FileTypeName } from './file-types.js'
 import { GGML_TYPES, type GgmlTypeName } from './format.js'
 
-/** Which matrices a file type spares, and by how much; the rest takes `base`. */
+/** Which matrices a file type spares, and by how much; the rest takes its base type. */
 interface Mixture {
-  base: GgmlTypeName
   attnV?: (layer: number, layers: number) => GgmlTypeName | false
   ffnDown?: (layer: number, layers: number) => GgmlTypeName | false
   attnOutput?: GgmlTypeName
@@ -21,33 +21,31 @@ const MEDIUM = (layer: number, layers: number) => matters(layer, layers) && 'q6_
  * matrix.
  */
 const MIXTURES = {
-  f32: { base: 'f32' },
-  f16: { base: 'f16' },
-  bf16: { base: 'bf16' },
-  q8_0: { base: 'q8_0' },
-  q6_k: { base: 'q6_k' },
-  q5_k_m: { base: 'q5_k', attnV: MEDIUM, ffnDown: MEDIUM },
-  q5_k_s: { base: 'q5_k' },
-  q5_1: { base: 'q5_1' },
-  q5_0: { base: 'q5_0' },
-  q4_k_m: { base: 'q4_k', attnV: MEDIUM, ffnDown: MEDIUM },
+  f32: {},
+  f16: {},
+  bf16: {},
+  q8_0: {},
+  q6_k: {},
+  q5_k_m: { attnV: MEDIUM, ffnDown: MEDIUM },
+  q5_k_s: {},
+  q5_1: {},
+  q5_0: {},
+  q4_k_m: { attnV: MEDIUM, ffnDown: MEDIUM },
   q4_k_s: {
-    base: 'q4_k',
     attnV: (layer) => layer < 4 && 'q5_k',
     ffnDown: (layer, layers) => layer < Math.floor(layers / 8) && 'q5_k',
   },
-  q4_1: { base: 'q4_1' },
-  q4_0: { base: 'q4_0' },
-  q3_k_l: { base: 'q3_k', attnV: () => 'q5_k', ffnDown: () => 'q5_k', attnOutput: 'q5_k' },
+  q4_1: {},
+  q4_0: {},
+  q3_k_l: { attnV: () => 'q5_k', ffnDown: () => 'q5_k', attnOutput: 'q5_k' },
   q3_k_m: {
-    base: 'q3_k',
     attnV: (layer) => (layer < 2 ? 'q5_k' : 'q4_k'),
     ffnDown: (layer, layers) => (layer < Math.floor(layers / 16) ? 'q5_k' : 'q4_k'),
     attnOutput: 'q4_k',
   },
-  q3_k_s: { base: 'q3_k' },
-  q2_k: { base: 'q2_k', attnV: () => 'q3_k', ffnDown: () => 'q3_k', attnOutput: 'q3_k' },
-} satisfies Record<string, Mixture>
+  q3_k_s: {},
+  q2_k: { attnV: () => 'q3_k', ffnDown: () => 'q3_k', attnOutput: 'q3_k' },
+} satisfies { readonly [Name in FileTypeName]?: Mixture }
 
 /** The file types whose mixture is known here. */
 export type MixtureName = keyof typeof MIXTURES
@@ -69,7 +67,7 @@ export function mixtureType(
 ): GgmlTypeName {
   if (shape.length === 1) return 'f32'
   const rowLength = shape[0]!
-  const type = name === 'output.weight' ? outputType(MIXTURES[fileType].base) : layerType(fileType, name, layers)
+  const type = name === 'output.weight' ? outputType(FILE_TYPES[fileType].base) : layerType(fileType, name, layers)
   return rowLength % GGML_TYPES[type].blockSize === 0 ? type : SMALLER_BLOCKS[type]!
 }
 
@@ -79,7 +77,8 @@ function outputType(base: GgmlTypeName): GgmlTypeName {
 }
 
 function layerType(fileType: MixtureName, name: string, layers: number): GgmlTypeName {
-  const { base, attnV, ffnDown, attnOutput }: Mixture = MIXTURES[fileType]
+  const { attnV, ffnDown, attnOutput }: Mixture = MIXTURES[fileType]
+  const { base } = FILE_TYPES[fileType]
   const [, number, module] = /^blk\.(\d+)\.(\w+)\.weight$/.exec(name) ?? []
   const layer = Number(number)
   if (module === 'attn_v') return attnV?.(layer, layers) || base

@@ -4,7 +4,7 @@ import { dirname, join, parse, resolve } from 'node:path'
 import { optionError, Phi2Error } from '../src/errors.js'
 import { loadAddon, type NativeQuantizeOptions } from '../src/native.js'
 import { guarded, settle } from '../src/native-task.js'
-import { writeAtomically } from './atomic-file.js'
+import { checkIsFree, writeAtomically } from './atomic-file.js'
 import { checkBoolean, checkChoice, checkInteger, checkText } from './checks.js'
 import { FILE_TYPES, type QuantizeType, quantizeType } from './file-types.js'
 import { DEFAULT_ALIGNMENT, GGML_TYPES, type GgmlTypeName, type GgufHeader, type GgufMetadata } from './format.js'
@@ -169,14 +169,6 @@ function defaultPath(from: string, type: QuantizeType): string {
 }
 
 const FILE_TYPE_NAMES = Object.keys(FILE_TYPES).join('|')
-
-async function checkIsFree(path: string): Promise<void> {
-  if ((await stat(path).catch(() => undefined)) === undefined) return
-  throw new Phi2Error(
-    'PHI2_IO',
-    `${path} exists already. Choose another name, or have it replaced: overwrite, or --force on the command line.`,
-  )
-}
 
 /** The engine is handed only files whose header was found sound. */
 async function readPhi2(path: string): Promise<GgufHeader> {

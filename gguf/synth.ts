@@ -1,24 +1,24 @@
-import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { existsAlready, withTemporaryFile } from './atomic-file.js'
+import { checkIsFree, withTemporaryFile } from './atomic-file.js'
 import { checkBoolean, checkChoice, checkText } from './checks.js'
-import { QUANTIZE_TYPES, type QuantizeType } from './file-types.js'
 import { tensorByteLength } from './format.js'
 import { checkFreeSpace } from './free-space.js'
 import { modelMetadata } from './metadata.js'
 import { isMixture, type MixtureName, mixtureType } from './mixtures.js'
 import { quantize } from './quantize.js'
 import { type RandomModel, type RandomModelOptions, type RandomTensor, randomModel } from './random-model.js'
+import { SYNTH_TYPES, type SynthType } from './synth-types.js'
 import { type GgufTensor, writeGguf } from './write.js'
 
 export interface SynthOptions extends RandomModelOptions {
   /** The GGUF file to write; its folder must exist. @default layers, width and type, as in `phi-2-random-32x2560-f16.gguf` */
   to?: string | undefined
   /**
-   * Tensors have the types that llama.cpp's quantizer gives them. From F32 to Q2_K they are written directly; the IQ types
-   * are quantized by the native addon, which takes minutes at full size. @default 'f16'
+   * Tensors have the types that llama.cpp's quantizer gives them. The IQ types are made by it, in the native addon, which
+   * takes minutes at full size; all others are written directly. Types that need an importance matrix cannot be made.
+   * @default 'f16'
    */
-  type?: QuantizeType | undefined
+  type?: SynthType | undefined
   /** Whether an older file under `to` is replaced, once the new one is complete. @default true */
   overwrite?: boolean | undefined
   /** Aborting throws `signal.reason` and leaves nothing behind. */
@@ -43,27 +43,27 @@ export interface SynthResult {
  * await synth({ to: 'speed.gguf', type: 'q4_0' })                          // full size
  * await synth({ to: 'small.gguf', layers: 2, embeddingSize: 320, heads: 4 })
  *
- * @throws {Phi2Error} `PHI2_NO_SPACE` or `PHI2_IO` when the file cannot be written or is there already (`overwrite: false`); those of {@link readHeader} for
- * `vocabulary`; those of {@link quantize} for the other types. A TypeError or RangeError with `PHI2_INVALID_OPTION` for
- * wrong options.
+ * @throws {Phi2Error} `PHI2_NO_SPACE` or `PHI2_IO` when the file cannot be written or is there already
+ * (`overwrite: false`); those of {@link readHeader} for `vocabulary`; those of {@link quantize} for the IQ types. A
+ * TypeError or RangeError with `PHI2_INVALID_OPTION` for wrong options.
  */
 export async function synth(options: SynthOptions): Promise<SynthResult> {
   const { type = 'f16', overwrite = true, signal, onProgress } = options
   if (options.to !== undefined) checkText('to', options.to)
-  checkChoice('type', type, QUANTIZE_TYPES)
+  checkChoice('type', type, SYNTH_TYPES)
   checkBoolean('overwrite', overwrite)
   signal?.throwIfAborted()
   const model = await randomModel(options)
   const to = options.to ?? `${model.name}-${type}.gguf`
-  if (!overwrite && (await stat(to).catch(() => undefined)) !== undefined) throw existsAlready(to)
+  if (!overwrite) await checkIsFree(to)
   if (isMixture(type)) return writeRandomModel(model, { to, type, signal, onProgress })
 
   return withTemporaryFile(to, async (unquantized) => {
     const half = (fraction: number) => onProgress?.(fraction / 2)
     const written = await writeRandomModel(model, { to: unquantized, type: 'f16', signal, onProgress: half })
     const rest = (fraction: number) => onProgress?.(0.5 + fraction / 2)
-    await quantize({ from: unquantized, to, type, signal, onProgress: rest })
-    return { ...written, path: to, bytes: (await stat(to)).size }
+    const { bytes } = await quantize({ from: unquantized, to, type, signal, onProgress: rest })
+    return { ...written, path: to, bytes }
   })
 }
 

@@ -1,5 +1,5 @@
 import { NAMINGS } from '../../gguf/checkpoint-naming.js'
-import { MIXTURE_NAMES } from '../../gguf/mixtures.js'
+import { SYNTH_TYPES } from '../../gguf/synth-types.js'
 import { defineCommand } from './command.js'
 import { UsageError } from './errors.js'
 import { jsonFlag } from './options.js'
@@ -24,7 +24,7 @@ export const synth = defineCommand({
     },
     force: { type: 'boolean', doc: 'Replace what is there already', group: 'Output:' },
     ...jsonFlag,
-    type: { type: 'string', choices: MIXTURE_NAMES, doc: 'Type of the file', default: 'f16', group: 'Model:' },
+    type: { type: 'string', choices: SYNTH_TYPES, doc: 'Type of the file', default: 'f16', group: 'Model:' },
     layers: { type: 'integer', doc: 'Layers', default: 32, group: 'Model:' },
     embeddingSize: { type: 'integer', doc: 'Width, a multiple of 32', default: 2560, group: 'Model:' },
     heads: { type: 'integer', doc: 'Attention heads; they divide the width', default: 32, group: 'Model:' },

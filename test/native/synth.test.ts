@@ -33,7 +33,8 @@ for (const size of SIZES) {
   test(`tensors have the types that llama.cpp’s quantizer gives them, with rows of ${size.embeddingSize}`, async () => {
     const from = join(folder, 'f16.gguf')
     await synth({ to: from, ...size, vocabulary })
-    for (const type of MIXTURE_NAMES) {
+    // the source itself is in f16
+    for (const type of MIXTURE_NAMES.filter((name) => name !== 'f16')) {
       const [quantized, direct] = [join(folder, 'quantized.gguf'), join(folder, 'direct.gguf')]
       await quantize({ from, to: quantized, type })
       await synth({ to: direct, ...size, vocabulary, type })
@@ -43,7 +44,7 @@ for (const size of SIZES) {
 }
 
 test('llama.cpp reads weights of the right spread around 0 out of the blocks of every type', async () => {
-  for (const type of MIXTURE_NAMES) {
+  for (const type of MIXTURE_NAMES.filter((name) => name !== 'f32')) {
     const [written, floats] = [join(folder, 'written.gguf'), join(folder, 'floats.gguf')]
     await synth({ to: written, layers: 8, embeddingSize: 256, heads: 4, vocabulary, type })
     await quantize({ from: written, to: floats, type: 'f32', allowRequantize: true })
