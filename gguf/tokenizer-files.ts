@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { invalidCheckpoint, isIndex, isObject, type JsonObject, readJsonObject, readText } from './checkpoint-json.js'
 
 /** A token that was added to the byte-pair vocabulary: end of text, runs of spaces and tabs, a fine-tune's markers. */
@@ -29,7 +30,10 @@ export interface TokenizerFiles {
 export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles> {
   const config = (await readJsonObject(join(folder, 'tokenizer_config.json'))) ?? {}
   const fast = await readJsonObject(join(folder, 'tokenizer.json'))
+  // parsing took its time: other work gets its turn
+  await nextTurn()
   const files = fast === undefined ? await readSlow(folder, config) : readFast(fast, config)
+  await nextTurn()
   const chatTemplate = config.chat_template ?? (await readText(join(folder, 'chat_template.jinja')))
   return typeof chatTemplate === 'string' ? { ...files, chatTemplate } : files
 }
