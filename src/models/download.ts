@@ -10,6 +10,10 @@ import { defaultRetry, type RetryPolicy } from './download/retry.js'
 import { Speed } from './download/speed.js'
 import { parseUrl } from './http.js'
 
+// Why not a downloader from npm: ipull 4.0 fetches ranges in parallel and resumes, but knows neither ETags nor If-Range (a
+// file that changes is mixed), nor hashes, nor locks, uses Node's own fetch (which has no proxies in Node 20) and brings 20
+// packages. @huggingface/hub 2.17 downloads in one stream, and neither resumes nor verifies nor locks.
+
 export interface DownloadOptions {
   /** http or https. */
   url: string
@@ -91,9 +95,6 @@ const defaultTuning: DownloadTuning = {
  * stays), `PHI2_NO_SPACE`, `PHI2_IO`.
  * @throws {TypeError | RangeError} `PHI2_INVALID_OPTION`
  */
-// Why not a downloader from npm. ipull 4.0 fetches ranges in parallel and resumes, but knows neither ETags nor If-Range (a
-// file that changes is mixed), no hash, no lock, no Retry-After before its own delays, uses Node's own fetch (no proxies in
-// Node 20) and brings 20 packages. @huggingface/hub 2.17 downloads in one stream without resuming, verifying or locking.
 export async function download(
   options: DownloadOptions,
   tuning: Partial<DownloadTuning> = {},
@@ -106,13 +107,20 @@ export async function download(
     const size = await sizeOf(to)
     if (size !== undefined && size === bytes && !options.verify) return present(options, size)
     await mkdir(dirname(to), { recursive: true })
-    const lock = await acquireLock(`${to}.lock`, { timing: settings.lock, signal, onWait: reportOther(options) })
-    try {
-      // What another process has just finished is seen with our own eyes rather than believed.
-      const job = new DownloadJob({ ...options, verify: options.verify || lock.waited }, settings, lock.lost)
-      return await job.run()
-    } finally {
-      await lock.release()
+    const onWait = reportOther(options)
+    for (let verify = options.verify ?? false; ; ) {
+      const lock = await acquireLock(`${to}.lock`, { timing: settings.lock, signal, onWait })
+      try {
+        // What another process has just finished is seen with our own eyes rather than believed.
+        verify ||= lock.waited
+        return await new DownloadJob({ ...options, verify }, settings, lock.lost).run()
+      } catch (error) {
+        // This process stood still for so long that another one took over: so we are the one who waits.
+        if (!lock.lost.aborted || signal?.aborted) throw error
+        verify = true
+      } finally {
+        await lock.release()
+      }
     }
   } catch (error) {
     throw fileError(to, error)

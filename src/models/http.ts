@@ -324,6 +324,8 @@ const networkReasons: Readonly<Record<string, string>> = {
   ENOTFOUND: 'the name of the server is not known; see whether there is a connection to the network',
   EAI_AGAIN: 'the name of the server cannot be looked up; see whether there is a connection to the network',
   ECONNREFUSED: 'the connection was refused',
+  EHOSTUNREACH: 'there is no way to the server; see whether there is a connection to the network',
+  ENETUNREACH: 'there is no way to the server; see whether there is a connection to the network',
   ECONNRESET: 'the connection was cut',
   EPIPE: 'the connection was cut',
   UND_ERR_SOCKET: 'the connection was cut',
@@ -333,11 +335,23 @@ const networkReasons: Readonly<Record<string, string>> = {
   UND_ERR_BODY_TIMEOUT: 'the connection stalled',
 }
 
+/** Codes of a certificate that is not trusted. */
+export const untrusted = /^(CERT_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_)/
+
 function networkError(url: URL, error: unknown): HttpError {
-  const { code, message } = error as { code?: string; message?: string }
-  const why = (code !== undefined && networkReasons[code]) || printable(message || code || 'an unknown error')
-  return new HttpError('PHI2_DOWNLOAD_FAILED', `${shownUrl(url)} cannot be read: ${why}.`, {
+  const { code = '', message = '' } = error as { code?: string; message?: string }
+  const said = printable(message || code || 'an unknown error')
+  const hint = untrusted.test(code) ? ' NODE_EXTRA_CA_CERTS can name the certificate of a company’s network.' : ''
+  const why = `${networkReasons[code] ?? said}.${hint}${proxyHint(url)}`
+  return new HttpError('PHI2_DOWNLOAD_FAILED', `${shownUrl(url)} cannot be read: ${why}`, {
     reason: code,
     cause: error,
   })
+}
+
+/** Which hosts go through it is the proxy agent's affair, so this is only a hint. */
+function proxyHint(url: URL): string {
+  const names = url.protocol === 'https:' ? ['https_proxy', 'http_proxy'] : ['http_proxy']
+  const name = names.flatMap((lower) => [lower, lower.toUpperCase()]).find((variable) => process.env[variable])
+  return name === undefined ? '' : ` ${name} is set: see whether that proxy lets it through.`
 }

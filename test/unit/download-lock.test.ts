@@ -118,7 +118,6 @@ test('a holder that lives is not disturbed, and learns when its lock was taken a
   unlinkSync(path)
   const other = await acquireLock(path, { timing })
   while (!lock.lost.aborted) await sleep(5)
-  assert.equal(lock.lost.reason.code, 'PHI2_DOWNLOAD_FAILED')
   // It does not remove what is no longer its own.
   await lock.release()
   assert.ok(readFileSync(path, 'utf8').length > 0)

@@ -169,11 +169,17 @@ test('a file that grows or shrinks in the middle is begun anew', async (t) => {
   }
 })
 
-test('a file that changes all the time is given up', async (t) => {
-  await using server = await hostileServer(content, ({ index }) => ({ etag: `"${index >> 1}"` }))
+test('a file that changes all the time is taken in one go, or given up when that is cut', async (t) => {
+  const changing = ({ index }: { index: number }) => ({ etag: `"${index}"`, bytes: bytesOf(content.length, index) })
+  await using server = await hostileServer(content, changing)
   const job = pull(t, server)
-  await assert.rejects(job.run(), { code: 'PHI2_DOWNLOAD_FAILED', message: /changed \d times/ })
-  assert.deepEqual(job.files(), [])
+  await job.run()
+  await expectWhole(job, bytesOf(content.length, server.requests.length - 1))
+
+  await using cutting = await hostileServer(content, (asked) => ({ ...changing(asked), cutAfter: 300_000 }))
+  const other = pull(t, cutting)
+  await assert.rejects(other.run(), { code: 'PHI2_DOWNLOAD_FAILED', message: /changed \d times/ })
+  assert.deepEqual(other.files(), [])
 })
 
 test('the same file under another ETag goes on when the hub says that it is the same', async (t) => {
@@ -296,6 +302,18 @@ test('a server that gives one connection only is served by one', async (t) => {
   await expectWhole(job)
 })
 
+test('while a server is given time, that is told; in the end, how much is there', async (t) => {
+  await using server = await hostileServer(content, ({ index }) => (index > 4 ? { status: 503 } : {}))
+  const job = pull(t, server)
+  const phases = new Set<string>()
+  await assert.rejects(job.run({ onProgress: ({ phase }) => phases.add(phase) }), {
+    code: 'PHI2_DOWNLOAD_FAILED',
+    message: /answered 503.* [1-4]00000 of 1000000 bytes are there: start it again to go on\./,
+  })
+  assert.deepEqual([...phases].sort(), ['downloading', 'retrying'])
+  assert.deepEqual(job.files(), ['model.gguf.partial', 'model.gguf.partial.json'])
+})
+
 test('401, 403 and 404 are told at once', async (t) => {
   for (const [status, code] of [
     [401, 'PHI2_ACCESS_DENIED'],
@@ -395,6 +413,49 @@ test('two calls in one process fetch a file once', async (t) => {
   await expectWhole(job)
   assert.ok(server.bytesServed < content.length * 1.1, `${server.bytesServed} bytes were sent`)
   assert.ok(phases.has('waiting'))
+})
+
+test('who lost the lock waits for the other one and takes the result', async (t) => {
+  await using server = await hostileServer(content, () => ({ delay: 20 }))
+  const job = pull(t, server)
+  let other: Promise<unknown> | undefined
+  const phases: string[] = []
+  const onProgress = ({ phase, done }: DownloadProgress) => {
+    if (phases.at(-1) !== phase) phases.push(phase)
+    if (other || done < 200_000) return
+    rmSync(`${job.to}.lock`)
+    other = job.run({ sha256 })
+  }
+  assert.equal((await job.run({ sha256, onProgress })).verified, 'given')
+  await other
+  assert.ok(phases.includes('waiting'), phases.join())
+  await expectWhole(job)
+})
+
+test('a state left beside a finished file is cleared away', async (t) => {
+  await using server = await hostileServer(content)
+  const job = pull(t, server)
+  await writeFile(job.to, content)
+  await writeFile(`${job.to}.partial.json`, '{}')
+  await job.run()
+  await expectWhole(job)
+})
+
+test('many connections are no cause for warnings', async (t) => {
+  await using server = await hostileServer(content)
+  const warnings: Error[] = []
+  const collect = (warning: Error) => warnings.push(warning)
+  process.on('warning', collect)
+  const controller = new AbortController()
+  const job = pull(t, server)
+  await download(
+    { url: server.url, to: job.to, connections: 16, signal: controller.signal },
+    { ...quick, pieceSize: 9000 },
+  )
+  await new Promise((resolve) => setImmediate(resolve))
+  process.off('warning', collect)
+  assert.deepEqual(warnings, [])
+  await expectWhole(job)
 })
 
 test('a file that cannot fit is refused before it comes, with both figures', { skip: noTmpfs }, async (t) => {

@@ -4,9 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { checkFreeSpace, freeSpace } from '../../../gguf/free-space.js'
 import { Phi2Error } from '../../errors.js'
 import type { DownloadOptions, DownloadProgress, DownloadResult, DownloadTuning } from '../download.js'
-import { type HttpAnswer, shownUrl } from '../http.js'
+import { type HttpAnswer, HttpError, shownUrl } from '../http.js'
 import { FileHasher } from './hasher.js'
-import { PartialFile } from './partial-file.js'
+import { PartialFile, removePartial } from './partial-file.js'
 import { hasIdentity, openRemote, type RemoteFile, sameFile } from './remote-file.js'
 import { isTransient, retryDelay } from './retry.js'
 import { Speed } from './speed.js'
@@ -14,8 +14,8 @@ import { AskAnew, fetchRanges, fetchWhole } from './transfer.js'
 
 // A file that is replaced while it is fetched is begun anew, but not for ever.
 const maxChanges = 3
-// After so many ranges in a row that were ignored, the file is taken as a whole.
-const maxIgnoredRanges = 2
+// After so many times in a row that a part was not given, the file is taken as a whole.
+const maxRefusedParts = 2
 
 /** One download, by the holder of the lock. */
 export class DownloadJob {
@@ -63,14 +63,14 @@ export class DownloadJob {
    */
   async #fetch(there: number | undefined): Promise<DownloadResult> {
     const { attempts } = this.#tuning.retry
-    let [failures, ignored, furthest] = [0, 0, 0]
+    let [failures, refused, furthest] = [0, 0, 0]
     for (let first = true; ; ) {
       let whole: HttpAnswer | undefined
       let started = false
       try {
         const { url, headers = {} } = this.#options
         const { stallTimeout } = this.#tuning
-        const opened = await openRemote(url, ignored < maxIgnoredRanges, {
+        const opened = await openRemote(url, refused < maxRefusedParts, {
           headers,
           signal: this.#signal,
           stallTimeout,
@@ -94,8 +94,8 @@ export class DownloadJob {
         furthest = Math.max(furthest, total)
         failures = progress ? 1 : failures + 1
         if (error instanceof AskAnew) {
-          ignored = error.ignoresRanges ? (progress ? 1 : ignored + 1) : ignored
-          if (failures > attempts) throw error.cause
+          if (error.withoutPart) refused = progress ? 1 : refused + 1
+          if (failures > attempts) throw await this.#explain(error.cause)
         } else {
           // The connections themselves have already tried as often as they may.
           const tried = started && whole === undefined && !progress
@@ -128,10 +128,14 @@ export class DownloadJob {
   /** The result when the file under the final name is the right one already. */
   async #isThere(size: number, sha256: string | undefined): Promise<DownloadResult | undefined> {
     const result = present(this.#options, size)
-    if (!this.#options.verify || sha256 === undefined) return result
+    if (!this.#options.verify || sha256 === undefined) {
+      await removePartial(this.#options.to)
+      return result
+    }
     this.#hasher = new FileHasher(this.#options.to)
     const found = await this.#digest(size)
     if (found !== sha256.toLowerCase()) return undefined
+    await removePartial(this.#options.to)
     return { ...result, sha256: found, verified: this.#options.sha256 === undefined ? 'hub' : 'given' }
   }
 
@@ -244,28 +248,37 @@ export class DownloadJob {
     this.#options.onProgress?.({ phase, done, total, bytesPerSecond })
   }
 
-  /** A full disk in the middle, with both figures. */
+  /** What is there and what is to be done, added to what went wrong. */
   async #explain(error: unknown): Promise<unknown> {
-    const { code } = error as NodeJS.ErrnoException
-    if (code !== 'ENOSPC' && code !== 'EDQUOT') return error
     const { to } = this.#options
-    const missing = this.#partial?.missing
-    const free = await freeSpace(dirname(to))
-    return new Phi2Error(
-      'PHI2_NO_SPACE',
-      `${dirname(to)} is full: ${missing ?? 'an unknown number of'} bytes of ${basename(to)} are missing and ${free ?? 'no'} bytes are free. Make room there and start the download again.`,
-      { cause: error },
-    )
+    const [done, missing] = [this.#partial?.intervals.total ?? 0, this.#partial?.missing]
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOSPC' || code === 'EDQUOT') {
+      const free = (await freeSpace(dirname(to))) ?? 0
+      return new Phi2Error(
+        'PHI2_NO_SPACE',
+        `${dirname(to)} is full: ${missing ?? 'some'} bytes of ${basename(to)} are missing and ${free} bytes are free. Make room there and start the download again.`,
+        { cause: error },
+      )
+    }
+    if (!(error instanceof HttpError) || !this.#isUseful()) return error
+    const remark = ` ${done} of ${done + (missing ?? 0)} bytes are there: start it again to go on.`
+    return new Phi2Error(error.code, error.message + remark, { cause: error })
   }
 
-  /** After a failure: what another call can go on with stays. */
-  async #leave(): Promise<void> {
+  /** Whether another call can go on with what there is. */
+  #isUseful(): boolean {
     const [partial, remote] = [this.#partial, this.#remote]
+    return partial !== undefined && remote?.ranges === true && hasIdentity(remote) && partial.intervals.total > 0
+  }
+
+  /** After a failure. */
+  async #leave(): Promise<void> {
+    const [partial, useful] = [this.#partial, this.#isUseful()]
     this.#partial = undefined
-    if (!partial || !remote) return
-    if (this.#lost.aborted) return partial.abandon()
-    const useful = remote.ranges && hasIdentity(remote) && partial.intervals.total > 0
-    return useful ? partial.close() : partial.discard()
+    if (this.#lost.aborted) await partial?.abandon()
+    else if (useful) await partial?.close()
+    else await partial?.discard()
   }
 }
 

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import { readFile, readlink, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Phi2Error } from '../../errors.js'
 
 export interface LockTiming {
   /** Milliseconds between two signs of life of a holder. */
@@ -13,7 +12,7 @@ export interface LockTiming {
   poll: number
 }
 
-export const defaultLockTiming: LockTiming = { heartbeat: 2000, patience: 20_000, poll: 250 }
+export const defaultLockTiming: LockTiming = { heartbeat: 2000, patience: 60_000, poll: 250 }
 
 export interface AcquireOptions {
   timing?: LockTiming
@@ -130,7 +129,7 @@ function hold(path: string, mine: string, waited: boolean, timing: LockTiming): 
   const lost = new AbortController()
   const isMine = async () => (await read(path))?.content === mine
   const beat = async () => {
-    if (!(await isMine())) throw lostError(path)
+    if (!(await isMine())) throw new Error('the lock is held by another process')
     await utimes(path, new Date(), new Date())
   }
   const timer = setInterval(() => {
@@ -148,13 +147,6 @@ function hold(path: string, mine: string, waited: boolean, timing: LockTiming): 
       if (await isMine()) await rm(path, { force: true })
     },
   }
-}
-
-function lostError(path: string): Phi2Error {
-  return new Phi2Error(
-    'PHI2_DOWNLOAD_FAILED',
-    `${path} was taken over by another process, as if this one had stopped. Start the download again.`,
-  )
 }
 
 /** False when there is such a file. */

@@ -135,8 +135,8 @@ function statePath(to: string): string {
   return `${to}.partial.json`
 }
 
-/** The state first: it must never speak of a file that is another one. */
-async function removePartial(to: string): Promise<void> {
+/** The state goes first: it must never speak of a file that is another one. */
+export async function removePartial(to: string): Promise<void> {
   for (const path of [statePath(to), `${statePath(to)}.new`, partialPath(to)]) await rm(path, { force: true })
 }
 

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type HttpAnswer, HttpError, openUrl, wrongRangeError } from '../http.js'
 import { parseContentRange } from '../http-headers.js'
@@ -24,11 +25,14 @@ export interface TransferOptions {
  * suddenly ignored. What was received stays.
  */
 export class AskAnew extends Error {
-  readonly ignoresRanges: boolean
+  override readonly cause: HttpError
+  /** It answered, but not with the part that was asked for. */
+  readonly withoutPart: boolean
 
-  constructor(cause: unknown, ignoresRanges = false) {
-    super('the server has to be asked anew', { cause })
-    this.ignoresRanges = ignoresRanges
+  constructor(cause: HttpError, withoutPart: boolean) {
+    super('the server has to be asked anew')
+    this.cause = cause
+    this.withoutPart = withoutPart
   }
 }
 
@@ -37,6 +41,8 @@ export async function fetchRanges(options: TransferOptions): Promise<void> {
   const queue = new PieceQueue(options.partial.gaps(options.pieceSize))
   const failed = new AbortController()
   const signal = AbortSignal.any([options.signal, failed.signal])
+  // Each connection listens, which is no leak.
+  setMaxListeners(0, signal)
   // Wakes those who wait to ask again for what others have fetched meanwhile.
   const finished = new AbortController()
   let active = Math.min(options.connections, queue.length)
@@ -127,14 +133,16 @@ async function fetchPiece(piece: Interval, options: TransferOptions, signal: Abo
     answer = await openUrl(remote.url, { headers, signal, stallTimeout })
   } catch (error) {
     // 401, 403 and 404 of a signed URL mean that its time is over; 416 that the file is shorter now.
-    if (error instanceof HttpError && error.status !== undefined && !isTransient(error, true)) throw new AskAnew(error)
+    if (error instanceof HttpError && error.status !== undefined && !isTransient(error, true))
+      throw new AskAnew(error, false)
     throw error
   }
   const range = parseContentRange(answer.headers['content-range'])
   const changed = !isUnchanged(remote, answer) || (range?.size ?? remote.size) !== remote.size
   if (changed || answer.status !== 206) {
     answer.discard()
-    throw new AskAnew(new Error(changed ? 'the file changed' : 'the range was ignored'), !changed)
+    const what = changed ? 'changed while it was being downloaded' : 'cannot be had in parts any more'
+    throw new AskAnew(new HttpError('PHI2_DOWNLOAD_FAILED', `${remote.name} ${what}.`), true)
   }
   if (range?.start !== piece.start) {
     answer.discard()
