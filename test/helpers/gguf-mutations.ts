@@ -105,3 +105,14 @@ export async function writeSparse(path: string, header: Buffer, size: number): P
     await file.close()
   }
 }
+
+/** Replaces the content without emptying the file first, which some file systems write out at once, a slow thing. */
+export async function overwrite(path: string, content: Buffer): Promise<void> {
+  const file = await open(path, 'r+')
+  try {
+    await file.write(content, 0, content.length, 0)
+    await file.truncate(content.length)
+  } finally {
+    await file.close()
+  }
+}
