@@ -9,7 +9,7 @@ export interface FileType {
   readonly id: number
   /** What its matrices are stored in; most types store a few that matter more in a better one. */
   readonly base: GgmlTypeName
-  /** Bits per weight of a Phi-2 with separate q, k and v: tensor bytes · 8 / 2,779,683,840. */
+  /** Bits per weight of a Phi-2 with separate q, k and v; of types that need an importance matrix, with one. */
   readonly bits: number
   readonly imatrix: ImatrixUse
   /** Why a Phi-2 is not stored in it. */
@@ -42,8 +42,8 @@ export const FILE_TYPES = {
   q3_k_s: { id: 11, base: 'q3_k', bits: 3.59, imatrix: 'recommended' },
   iq3_s: { id: 26, base: 'iq3_s', bits: 3.59, imatrix: 'recommended' },
   iq3_xs: { id: 22, base: 'iq3_s', bits: 3.45, imatrix: 'required' },
-  iq3_xxs: { id: 23, base: 'iq3_xxs', bits: 3.26, imatrix: 'required' },
   q2_k: { id: 10, base: 'q2_k', bits: 3.19, imatrix: 'recommended' },
+  iq3_xxs: { id: 23, base: 'iq3_xxs', bits: 3.16, imatrix: 'required' },
   iq2_m: { id: 29, base: 'iq2_s', bits: 2.92, imatrix: 'required' },
   q2_k_s: { id: 21, base: 'q2_k', bits: 2.89, imatrix: 'required' },
   iq2_s: { id: 28, base: 'iq2_xs', bits: 2.74, imatrix: 'required' },

@@ -8,10 +8,23 @@ import { doctor } from './doctor.js'
 import { info } from './info.js'
 import { inspect } from './inspect.js'
 import type { Program } from './program.js'
+import { quantize } from './quantize.js'
 import { synth } from './synth.js'
 import { tokens } from './tokens.js'
 
 /** In the order of the help. */
-const commands: readonly Command[] = [ask, chat, code, complete, tokens, info, inspect, convert, doctor, synth]
+const commands: readonly Command[] = [
+  ask,
+  chat,
+  code,
+  complete,
+  tokens,
+  info,
+  inspect,
+  convert,
+  quantize,
+  doctor,
+  synth,
+]
 
 export const program: Program = { commands, fallback: ask, interactive: chat }

@@ -16,6 +16,7 @@ import {
 } from '../../gguf/index.js'
 import { Phi2Error } from '../../src/errors.js'
 import type { NativeQuantizeOptions } from '../../src/native.js'
+import { noTmpfs, smallDisk } from '../helpers/tmpfs.js'
 import { temporaryFolder, writeCheckpoint } from './gguf-fixture.js'
 
 /**
@@ -38,6 +39,7 @@ async function run(options) {
     return report
   }
   writeFileSync(options.path_out, 'half')
+  globalThis.beforeFailure?.()
   throw Object.assign(new Error('requantizing is disabled'), { code: 'PHI2_QUANTIZE_FAILED' })
 }`
 const addonFolder = mkdtempSync(join(tmpdir(), 'phi2-addon-'))
@@ -113,6 +115,18 @@ test('a failure of the engine keeps its code and leaves nothing, or the older fi
   await writeFile(to, 'older')
   await assert.rejects(quantize({ from, to, type: 'q2_k' }), failed)
   assert.equal(await readFile(to, 'utf8'), 'older')
+})
+
+test('a disk that fills up in the middle is no fault of the engine, and nothing is left', {
+  skip: noTmpfs,
+}, async (t) => {
+  const disk = smallDisk(t, 4 * 1024 * 1024)
+  const from = await smallGguf(await temporaryFolder(t))
+  const fill = () => writeFileSync(join(disk, 'other'), Buffer.alloc(4 * 1024 * 1024 - 16384))
+  Object.assign(globalThis, { beforeFailure: fill })
+  t.after(() => Object.assign(globalThis, { beforeFailure: undefined }))
+  await assert.rejects(quantize({ from, to: join(disk, 'q.gguf'), type: 'q2_k' }), { code: 'PHI2_NO_SPACE' })
+  assert.deepEqual(await readdir(disk), ['other'])
 })
 
 test('the new name is the old one with the other type, and an older file can be kept', async (t) => {
