@@ -11,7 +11,7 @@ const PARAMETERS = 2_779_683_840
 
 export const quantize = defineCommand({
   name: 'quantize',
-  usage: 'quantize [options] <file.gguf> <type>',
+  usage: 'quantize [options] <file> <type>',
   summary: 'Make a GGUF file smaller by storing its weights in fewer bits',
   notes:
     'Best from F16, BF16 or F32, as phi2 convert makes them. q4_k_m is a good middle: a third of F16’s size and little ' +
@@ -50,7 +50,7 @@ export const quantize = defineCommand({
   },
   examples: [
     ['phi2 quantize phi-2-f16.gguf q4_k_m', 'phi-2-q4_k_m.gguf'],
-    ['phi2 quantize phi-2-f16.gguf iq3_xxs --imatrix imatrix.gguf', 'smaller still'],
+    ['phi2 quantize phi-2-f16.gguf iq3_m --imatrix i.gguf', 'smaller, with less loss'],
     ['phi2 quantize phi-2-f16.gguf q5_k_m --dry-run', 'how large would it be?'],
   ],
   async run({ values, words, context }) {
