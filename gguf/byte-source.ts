@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import { Phi2Error } from '../src/errors.js'
 
 /** Bytes that can be read at any place: a file here, or one behind HTTP. */
@@ -19,21 +19,16 @@ export interface ByteSource {
  * @throws {Phi2Error} `PHI2_MODEL_NOT_FOUND` when there is no such file, `PHI2_IO` when it cannot be read.
  */
 export async function openFile(path: string): Promise<ByteSource> {
-  const file = await openForReading(path)
-  const stats = await file.stat()
-  if (stats.isFile()) return new FileSource(path, file, stats.size)
-  await file.close()
-  throw new Phi2Error('PHI2_IO', `${path} is no file.`)
-}
-
-async function openForReading(path: string): Promise<FileHandle> {
   try {
-    return await open(path, 'r')
+    // Asked first: to open a named pipe would wait until somebody writes into it.
+    const stats = await stat(path)
+    if (stats.isFile()) return new FileSource(path, await open(path, 'r'), stats.size)
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
     const message = missing ? `There is no file ${path}.` : `${path} cannot be opened: ${(cause as Error).message}`
     throw new Phi2Error(missing ? 'PHI2_MODEL_NOT_FOUND' : 'PHI2_IO', message, { cause })
   }
+  throw new Phi2Error('PHI2_IO', `${path} is no regular file.`)
 }
 
 class FileSource implements ByteSource {

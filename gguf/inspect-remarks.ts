@@ -4,6 +4,7 @@ import { DEFAULT_ALIGNMENT, type GgmlTypeName, type GgufHeader } from './format.
 import { number, text } from './inspect-facts.js'
 import type { FileFacts, Inspection, ModelFacts, RemarkCode, TokenizerFacts } from './inspect-types.js'
 import type { ModelShape } from './memory.js'
+import { planTensors } from './tensor-map.js'
 
 export interface Facts {
   header: GgufHeader
@@ -56,7 +57,7 @@ function aboutFile({ file, header }: Facts, warn: Say, note: Say): void {
 function aboutLicense({ header, model }: Facts, warn: Say, note: Say): void {
   const names = ['general.license', 'general.license.name', 'general.license.link']
   const found = names.map((key) => text(header.metadata, key) ?? '').join(' ')
-  if (/microsoft-research|research[- ]license|ms-?rl/i.test(found)) {
+  if (/microsoft-research|research[- ]license|\bms-?rl\b/i.test(found)) {
     warn(
       'research-license',
       'It names Microsoft’s research license of December 2023, which forbids commercial use. Phi-2 has been under the ' +
@@ -125,7 +126,12 @@ function aboutTokenizer({ tokenizer }: Facts, warn: Say): void {
 /** What the CPU backend of llama.cpp cannot multiply with. */
 const NOT_COMPUTABLE = new Set<GgmlTypeName>(['q8_1', 'q8_k', 'i8', 'i16', 'i32', 'i64', 'f64'])
 
-function aboutTensors({ header, model }: Facts, warn: Say, note: Say): void {
+function aboutTensors({ header, model, shape }: Facts, warn: Say, note: Say): void {
+  const missing = shape === undefined ? [] : missingTensors(header, shape)
+  if (missing.length > 0) {
+    const more = missing.length > 1 ? ` and ${missing.length - 1} more tensors` : ''
+    warn('missing-tensors', `It lacks ${missing[0]}${more}: it cannot be loaded.`)
+  }
   for (const { type, tensors } of model.mixture) {
     if (NOT_COMPUTABLE.has(type)) warn('tensor-type', `${tensors} tensors have the type ${type}, which cannot run.`)
   }
@@ -135,6 +141,18 @@ function aboutTensors({ header, model }: Facts, warn: Say, note: Say): void {
   if (header.tensors.some(({ name }) => name.endsWith('.attn_qkv.weight'))) {
     note('fused-qkv', 'Queries, keys and values are in one matrix, as in files of before 2024: that runs as well.')
   }
+}
+
+/** The engine takes q, k and v in one matrix as well, and either without biases. */
+function missingTensors({ tensors }: GgufHeader, shape: ModelShape): string[] {
+  const names = new Set(tensors.map(({ name }) => name))
+  const isThere = (name: string) =>
+    names.has(name) ||
+    /\.attn_[qkv]\.bias$/.test(name) ||
+    names.has(name.replace(/\.attn_[qkv]\.weight$/, '.attn_qkv.weight'))
+  return planTensors(shape)
+    .map(({ name }) => name)
+    .filter((name) => !isThere(name))
 }
 
 function count(value: number): string {

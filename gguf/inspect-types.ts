@@ -91,6 +91,7 @@ export type RemarkCode =
   | 'no-pre-tokenizer'
   | 'other-pre-tokenizer'
   | 'no-eos'
+  | 'missing-tensors'
   | 'tensor-type'
   | 'alignment'
   | 'split'

@@ -43,20 +43,19 @@ export async function readHeader(path: string): Promise<GgufHeader> {
  * @throws {Phi2Error} `PHI2_INVALID_GGUF`, and whatever `source` throws. Aborting throws `signal.reason`.
  */
 export async function readHeaderFrom(source: ByteSource, signal?: AbortSignal): Promise<GgufHeader> {
-  let bytes = await source.read(0, source.firstRead, signal)
-  for (;;) {
+  let bytes = new Uint8Array()
+  for (let wanted = source.firstRead; ; ) {
+    bytes = Buffer.concat([bytes, await source.read(bytes.length, wanted - bytes.length, signal)])
     const result = attempt(bytes, source)
     if (!(result instanceof EndOfBytes)) return result
-    const wanted = Math.min(Math.max(2 * bytes.length, result.needed), MAX_HEADER)
     if (result.needed > MAX_HEADER) throw invalidGguf(`its header is larger than ${MAX_HEADER} bytes`, source.name)
-    const more = await source.read(bytes.length, wanted - bytes.length, signal)
-    if (more.length === 0) {
+    if (bytes.length < wanted) {
       throw invalidGguf(
         `it ends inside its header, after ${bytes.length} bytes; it is truncated or was not downloaded completely`,
         source.name,
       )
     }
-    bytes = Buffer.concat([bytes, more])
+    wanted = Math.min(Math.max(2 * wanted, result.needed), MAX_HEADER)
   }
 }
 

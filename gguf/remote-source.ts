@@ -27,6 +27,12 @@ export class RemoteSource implements ByteSource {
     if (this.last && (range.size !== this.size || range.headers.etag !== etag)) {
       throw new Phi2Error('PHI2_DOWNLOAD_FAILED', `${this.name} changed while it was read; try again.`)
     }
+    // A server may answer with less than was asked for; one that does it again and again would take forever.
+    const expected = Math.min(length, (range.size ?? offset + length) - offset)
+    if (range.bytes.length < expected) {
+      const found = `${range.bytes.length} of the ${expected} bytes`
+      throw new Phi2Error('PHI2_DOWNLOAD_FAILED', `${this.name} gave only ${found} that were asked for; try again.`)
+    }
     this.last = range
     this.size = range.size
     return range.bytes

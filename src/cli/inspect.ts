@@ -116,10 +116,10 @@ function formatMixture({ model }: Inspection): string {
 function formatMemory({ compute, contextSize, kv, kvPerToken, total, weights }: MemoryEstimate): string {
   return formatTable([
     [`memory for ${count(contextSize)} tokens`, 'estimate', ''],
-    ['weights', formatBytes(weights), ''],
+    ['weights', formatBytes(weights), 'mapped from the file'],
     ['KV cache (f16)', formatBytes(kv), `${count(kvPerToken)} bytes a token`],
     ['compute buffers', formatBytes(compute), ''],
-    ['total', formatBytes(total), ''],
+    ['total', formatBytes(total), 'and 90 MB for Node and the vocabulary'],
   ])
 }
 

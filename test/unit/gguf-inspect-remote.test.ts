@@ -113,6 +113,21 @@ test('a remote file that is cut is described with what is missing, or refused wh
   await assert.rejects(inspect({ source: `${server.url}/phi-2.gguf` }), { code: 'PHI2_INVALID_GGUF' })
 })
 
+test('a server that gives a few bytes at a time is given up', async () => {
+  const ten = model.subarray(0, 10)
+  await using server = await hostileServer(model, () => ({
+    bytes: ten,
+    ignoreRange: true,
+    status: 206,
+    headers: { 'content-range': `bytes 0-9/${model.length}` },
+  }))
+  await assert.rejects(inspect({ source: `${server.url}/phi-2.gguf` }), {
+    code: 'PHI2_DOWNLOAD_FAILED',
+    message: /gave only 0 of the 524288 bytes/,
+  })
+  assert.equal(server.requests.length, 1)
+})
+
 test('an abort ends a stalled request with its reason', async () => {
   await using server = await hostileServer(model, () => ({ stallAfter: 1000 }))
   const controller = new AbortController()

@@ -101,6 +101,8 @@ test('what is odd about a file is said, and only that', async (t) => {
     ['no end of text', (model) => model.remove('tokenizer.ggml.eos_token_id'), 'no-eos'],
     ['a fused matrix', fuseAttention, 'fused-qkv'],
     ['a type that cannot run', (model) => model.retype('blk.0.ffn_up.weight', 'i32'), 'tensor-type'],
+    ['a matrix less', (model) => model.drop('blk.0.ffn_up.weight'), 'missing-tensors'],
+    ['no biases of q, k and v', (model) => model.drop(...['q', 'k', 'v'].map((part) => `blk.0.attn_${part}.bias`))],
     ['small alignment', (model) => model.set('general.alignment', 'uint32', 8), 'alignment'],
     ['a part of a split model', (model) => model.set('split.count', 'uint32', 2), 'split'],
     [
@@ -230,6 +232,7 @@ test('wrong options and files that are not there are refused by name', async (t)
   await assert.rejects(inspect({ source: 'tiny', contextSize: 0 }), RangeError)
   await assert.rejects(inspect({ source: join(folder, 'no.gguf') }), code('PHI2_MODEL_NOT_FOUND'))
   await assert.rejects(inspect({ source: folder }), code('PHI2_IO'))
+  await assert.rejects(inspect({ source: '/dev/zero' }), code('PHI2_IO'))
   await assert.rejects(inspect({ source: 'hf:org/name' }), code('PHI2_UNKNOWN_MODEL'))
   await assert.rejects(inspect({ source: 'tiny', signal: AbortSignal.abort(new Error('enough')) }), /enough/)
 })
