@@ -1,4 +1,6 @@
 /** The GGUF toolkit: convert, quantize, make and look into Phi-2 files. */
+
+export type { CheckpointNaming } from './checkpoint-naming.js'
 export { type ConvertOptions, type ConvertResult, convert } from './convert.js'
 export {
   FILE_TYPES,
@@ -39,6 +41,7 @@ export type { MemoryEstimate, ModelShape, Roofline, SpeedClass, SpeedEstimate } 
 export { OUT_TYPES, type OutType } from './out-types.js'
 export { type QuantizeOptions, type QuantizeResult, quantize, TENSOR_TYPES, type TensorType } from './quantize.js'
 export type { Fallback } from './quantize-plan.js'
+export type { RandomModelOptions } from './random-model.js'
 export { readHeader } from './read.js'
 export type { CheckpointSource } from './source.js'
 export { type SynthOptions, type SynthResult, synth } from './synth.js'
@@ -47,4 +50,5 @@ export {
   type SynthCheckpointResult,
   synthCheckpoint,
 } from './synth-checkpoint.js'
+export { SYNTH_TYPES, type SynthType } from './synth-types.js'
 export { type GgufTensor, type WriteGgufOptions, writeGguf } from './write.js'

@@ -62,10 +62,11 @@ test('llama.cpp reads weights of the right spread around 0 out of the blocks of 
 })
 
 test('logits of every type are finite and unlike each other over a prompt of 1000 tokens', async () => {
-  const tokens = Int32Array.from({ length: 1000 }, (_, i) => (i * 7919) % 50257)
-  for (const type of MIXTURE_NAMES) {
+  const tokens = Int32Array.from({ length: 1000 }, (_, i) => (i * 7) % 13)
+  // iq4_xs for those that llama.cpp makes
+  for (const type of [...MIXTURE_NAMES, 'iq4_xs'] as const) {
     const to = join(folder, 'logits.gguf')
-    await synth({ to, layers: 3, embeddingSize: 256, heads: 4, type })
+    await synth({ to, layers: 3, embeddingSize: 256, heads: 4, vocabulary, type })
     await using phi2 = await Phi2.load({ model: to })
     const { engine, dispatcher } = phi2.internals
     const { logits } = await evaluate(engine, dispatcher, tokens, { logitPositions: [0, 499, 999] })
@@ -73,9 +74,9 @@ test('logits of every type are finite and unlike each other over a prompt of 100
     const rows = [0, 1, 2].map((row) => logits.subarray(row * size, (row + 1) * size))
     assert.ok(logits.every(Number.isFinite), type)
     for (const row of rows) {
-      // 256 weights of spread 0.02 times features of variance 1 give logits around 0.32
+      // 256 weights of spread 0.02 times features of variance 1 give logits around 0.32; they are only 24
       const { deviation } = distribution(row)
-      assert.ok(Math.abs(deviation - 0.32) < 0.03, `${type}: ${deviation}`)
+      assert.ok(Math.abs(deviation - 0.32) < 0.15, `${type}: ${deviation}`)
     }
     assert.notDeepEqual(rows[0], rows[1], type)
     assert.notDeepEqual(rows[1], rows[2], type)

@@ -8,6 +8,7 @@ import { randomModel } from '../../gguf/random-model.js'
 import { openSafetensors } from '../../gguf/safetensors.js'
 import { headerBytes, planShards } from '../../gguf/safetensors-write.js'
 import { checkpointTensors } from '../../gguf/synth-checkpoint.js'
+import { noTmpfs, smallDisk } from '../helpers/tmpfs.js'
 import { readJson, temporaryFolder, writeCheckpoint } from './gguf-fixture.js'
 
 const SIZE = { layers: 2, embeddingSize: 160, heads: 2 }
@@ -217,6 +218,17 @@ test('an abort leaves nothing behind', async (t) => {
   const options = { to: join(around, 'hf'), ...SIZE, vocabulary, signal: controller.signal, onProgress }
   await assert.rejects(synthCheckpoint(options), /enough/)
   assert.deepEqual(await readdir(around), [])
+})
+
+test('a disk that is too small is found out before anything is written', { skip: noTmpfs }, async (t) => {
+  const disk = smallDisk(t, 512 * 1024)
+  const vocabulary = await smallVocabulary(t)
+  const noSpace = { code: 'PHI2_NO_SPACE', message: /A random (model|checkpoint) of type f16 needs 1\.\d+ MB/ }
+  const onProgress = () => assert.fail('something was written')
+  const options = { ...SIZE, vocabulary, onProgress }
+  await assert.rejects(synthCheckpoint({ to: join(disk, 'hf'), ...options }), noSpace)
+  await assert.rejects(synth({ to: join(disk, 'x.gguf'), ...options }), noSpace)
+  assert.deepEqual(await readdir(disk), [])
 })
 
 test('what is there already stays, unless a checkpoint may be overwritten', async (t) => {
