@@ -9,6 +9,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { convert, OUT_TYPES, quantize, synthCheckpoint } from '../gguf/index.js'
@@ -76,6 +77,7 @@ async function main(parent: string): Promise<void> {
       highest = Math.max(highest, measured.peakBytes)
       console.log(row(name, measured))
     }
+    console.log(row('nothing, for 5 seconds', await inChild('wait')))
     const to = join(folder, 'x.gguf')
     for (const outtype of OUT_TYPES) {
       if (outtype !== 'auto') report(outtype, await inChild('convert', from, to, outtype))
@@ -97,6 +99,9 @@ if (task === 'convert') {
   console.log(JSON.stringify(await measure(() => convert({ from, to, outtype: type, fuseQkv: both, verify: both }))))
 } else if (task === 'quantize') {
   console.log(JSON.stringify(await measure(() => quantize({ from, to, type: 'q8_0' }))))
+} else if (task === 'wait') {
+  // what the machine itself does to the event loop
+  console.log(JSON.stringify(await measure(() => setTimeout(5000))))
 } else {
   await main(task)
 }
