@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
-import { optionError } from '../src/errors.js'
+import { optionError, Phi2Error } from '../src/errors.js'
 import { checkIsFree } from './atomic-file.js'
 import { invalidCheckpoint } from './checkpoint-json.js'
 import { checkBoolean, checkChoice, checkText } from './checks.js'
@@ -82,7 +82,9 @@ export interface ConvertResult {
 export async function convert(options: ConvertOptions): Promise<ConvertResult> {
   const { from, outtype = 'auto', fuseQkv = false, verify = false, overwrite = true, signal, onProgress } = options
   checkText('from', from)
-  if (options.to !== undefined) checkText('to', options.to)
+  const { repository, revision, url } = options.source ?? {}
+  const texts = { to: options.to, name: options.name, license: options.license, repository, revision, url }
+  for (const [name, text] of Object.entries(texts)) if (text !== undefined) checkText(name, text)
   checkChoice('outtype', outtype, OUT_TYPES)
   checkBoolean('fuseQkv', fuseQkv)
   checkBoolean('verify', verify)
@@ -136,6 +138,9 @@ async function stemOf(from: string, given: CheckpointSource | undefined): Promis
 async function checkTarget(path: string, tensors: readonly MatchedTensor[], overwrite: boolean): Promise<void> {
   const target = await stat(path).catch(() => undefined)
   if (target === undefined) return
+  if (target.isDirectory()) {
+    throw new Phi2Error('PHI2_IO', `${path} is a folder. Expected the name of the file to write, such as phi-2.gguf.`)
+  }
   const inputs = new Set(tensors.flatMap(({ sources }) => sources.map((source) => source.path)))
   for (const input of inputs) {
     const { dev, ino } = await stat(input)

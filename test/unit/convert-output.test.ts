@@ -124,6 +124,12 @@ test('an older file is replaced, or kept where overwrite is false', async (t) =>
   assert.equal((await readFile(to)).toString('latin1', 0, 4), 'GGUF')
 })
 
+test('a folder in the place of the file is noticed before the work', async (t) => {
+  const { from, out } = await setUp(t)
+  await assert.rejects(convert({ from, to: out }), { code: 'PHI2_IO', message: /is a folder\. Expected the name/ })
+  assert.deepEqual(await readdir(out), [])
+})
+
 test('the checkpoint itself is never the target, whatever it is called', async (t) => {
   const { from, out } = await setUp(t)
   const weights = join(from, 'model.safetensors')

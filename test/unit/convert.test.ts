@@ -403,6 +403,8 @@ test('wrong options throw before anything is read', async () => {
   await assert.rejects(wrong({ outtype: 7 }), { name: 'TypeError', code: 'PHI2_INVALID_OPTION' })
   await assert.rejects(wrong({ from: '' }), { name: 'TypeError', code: 'PHI2_INVALID_OPTION' })
   await assert.rejects(wrong({ to: 7 }), { name: 'TypeError', code: 'PHI2_INVALID_OPTION' })
+  await assert.rejects(wrong({ name: '' }), { name: 'TypeError', code: 'PHI2_INVALID_OPTION' })
+  await assert.rejects(wrong({ source: { revision: 5 } }), { name: 'TypeError', code: 'PHI2_INVALID_OPTION' })
   for (const name of ['fuseQkv', 'verify', 'overwrite']) {
     await assert.rejects(wrong({ [name]: 'yes' }), { name: 'TypeError', code: 'PHI2_INVALID_OPTION' })
   }
