@@ -47,7 +47,7 @@ function temporaryName(path: string): string {
 
 /**
  * Lets `write` fill a folder that gets its real name when all went well and is removed otherwise.
- * @param replace whether a folder that is there already may go: only an empty one, or a model's folder with a config.json
+ * @param replace whether a folder that is there already may go: only an empty one, or one with config.json and safetensors
  * @throws {Phi2Error} as {@link writeAtomically}; `PHI2_IO` when there is something under `path` that must not go.
  */
 export async function writeFolderAtomically<T>(
@@ -80,7 +80,8 @@ async function replaceFolder(path: string, by: string): Promise<void> {
 
 async function checkIsModelFolder(path: string): Promise<void> {
   const names = (await readdir(path).catch(ignoreMissing)) ?? []
-  if (names.length === 0 || names.includes('config.json')) return
+  const isModel = names.includes('config.json') && names.some((name) => name.endsWith('.safetensors'))
+  if (isModel || names.length === 0) return
   throw new Phi2Error('PHI2_IO', `${path} is there already and no model’s folder. Choose another name.`)
 }
 

@@ -8,9 +8,8 @@ import { GGML_TYPES } from './format.js'
 import { checkFreeSpace } from './free-space.js'
 import { type RandomModel, type RandomModelOptions, type RandomTensor, randomModel } from './random-model.js'
 import { type SafetensorsSource, writeShards } from './safetensors-write.js'
+import { CHECKPOINT_TYPES } from './synth-types.js'
 import { type FloatType, planTensors, REMOTE_CODE_NAMING } from './tensor-map.js'
-
-export const CHECKPOINT_TYPES = ['f32', 'f16', 'bf16'] as const satisfies readonly FloatType[]
 
 export interface SynthCheckpointOptions extends RandomModelOptions {
   /** The folder to write; the folder around it must exist. @default its layers and width, as in `phi-2-random-32x2560` */

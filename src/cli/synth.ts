@@ -1,12 +1,10 @@
 import { NAMINGS } from '../../gguf/checkpoint-naming.js'
-import { SYNTH_TYPES } from '../../gguf/synth-types.js'
+import { CHECKPOINT_TYPES, SYNTH_TYPES } from '../../gguf/synth-types.js'
 import { defineCommand } from './command.js'
 import { UsageError } from './errors.js'
 import { jsonFlag } from './options.js'
 import { formatBytes, write, writeJson } from './output.js'
 import { ProgressLine } from './progress-line.js'
-
-const FLOATS = ['f32', 'f16', 'bf16'] as const
 
 export const synth = defineCommand({
   name: 'synth',
@@ -62,9 +60,9 @@ export const synth = defineCommand({
       throw new UsageError(`phi2 synth takes no argument, found ${words[0]}. The file to write is --output FILE.`)
     }
     const { output: to, force: overwrite = false, json = false, checkpoint = false, naming, type, ...model } = values
-    const dtype = FLOATS.find((float) => float === (type ?? 'f16'))
+    const dtype = CHECKPOINT_TYPES.find((name) => name === (type ?? 'f16'))
     if (checkpoint && dtype === undefined) {
-      throw new UsageError(`A checkpoint has the type ${FLOATS.join(', ')}; ${type} is one of GGUF files.`)
+      throw new UsageError(`A checkpoint has the type ${CHECKPOINT_TYPES.join(', ')}; ${type} is one of GGUF files.`)
     }
     if (!checkpoint && naming !== undefined) {
       throw new UsageError('--naming is about checkpoints: give --checkpoint as well.')

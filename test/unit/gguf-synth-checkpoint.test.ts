@@ -243,6 +243,7 @@ test('what is there already stays, unless a checkpoint may be overwritten', asyn
   const precious = join(around, 'precious')
   await mkdir(precious)
   await writeFile(join(precious, 'thesis.txt'), 'years of work')
+  await writeFile(join(precious, 'config.json'), '{}')
   await assert.rejects(again({ to: precious, overwrite: true }), { code: 'PHI2_IO', message: /no model’s folder/ })
   await assert.rejects(again({ to: join(precious, 'thesis.txt'), overwrite: true }), { code: 'PHI2_IO' })
   await assert.rejects(again({ to: join(around, 'none', 'hf') }), { code: 'PHI2_IO' })
