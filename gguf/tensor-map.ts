@@ -187,8 +187,8 @@ function partOf(source: SafetensorsTensor, { index, of }: Part): SafetensorsTens
 }
 
 /**
- * Puts query, key and value of each layer, in this order, into one `attn_qkv`: 10 tensors
- * a layer instead of 14. llama.cpp computes the same from both, with one larger product instead of three.
+ * Puts query, key and value of each layer, in this order, into one `attn_qkv`: 10 tensors a layer instead of 14. llama.cpp
+ * computes the same from both, with one larger product instead of three.
  */
 export function fuseQkv(tensors: readonly MatchedTensor[]): MatchedTensor[] {
   const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]))

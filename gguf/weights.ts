@@ -78,5 +78,6 @@ class Encoder {
 
 function tooLarge(lost: number, { name }: SafetensorsTensor, type: MatrixType): Error {
   const remedy = { f16: 'use outtype f32 or bf16', bf16: 'use outtype f32', q8_0: 'is the checkpoint sound?', f32: '' }
-  return invalidCheckpoint(`${lost} or more weights of ${name} are too large for ${type}; ${remedy[type]}`)
+  const fault = type === 'q8_0' ? 'not finite or too large' : 'too large'
+  return invalidCheckpoint(`${lost} or more weights of ${name} are ${fault} for ${type}; ${remedy[type]}`)
 }

@@ -162,3 +162,8 @@ test('the parts of an old matrix are its three thirds, in the order query, key, 
     }
   }
 })
+
+test('a matrix whose rows are no whole Q8_0 blocks becomes F16 in a Q8_0 file, as llama.cpp has it', () => {
+  assert.equal(tensorType('q8_0', { name: 'blk.0.attn_q.weight', shape: [80, 80] }), 'f16')
+  assert.equal(tensorType('q8_0', { name: 'blk.0.attn_q.weight', shape: [96, 80] }), 'q8_0')
+})

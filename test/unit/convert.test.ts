@@ -339,6 +339,13 @@ test('weights too large for half precision are refused, and kept in f32', async 
   await fails(t, from, 'PHI2_INVALID_CHECKPOINT', /lm_head.weight are too large for f16; use outtype f32 or bf16/)
   const { to } = await convertSmall(t, { dtype: 'F32', edit }, { outtype: 'f32' })
   assert.equal(new Float32Array((await tensorBytes(to, 'output.weight')).buffer)[5], 70000)
+
+  const broken = await temporaryFolder(t)
+  const lose: CheckpointOptions['edit'] = (all) => {
+    all.get('lm_head.weight')!.values[5] = Number.NaN
+  }
+  await writeCheckpoint(broken, { dtype: 'F32', edit: lose })
+  await fails(t, broken, 'PHI2_INVALID_CHECKPOINT', /32 or more weights of lm_head.weight.*q8_0; is the.*sound/, 'q8_0')
 })
 
 test('vocabularies that do not fit are refused', async (t) => {
