@@ -23,6 +23,7 @@ export {
   type GgufValueType,
   tensorByteLength,
 } from './format.js'
+export { computeImatrix, type ImatrixOptions, type ImatrixResult } from './imatrix.js'
 export { type InspectOptions, inspect } from './inspect.js'
 export type {
   FileFacts,
@@ -39,11 +40,14 @@ export type {
 } from './inspect-types.js'
 export type { MemoryEstimate, ModelShape, Roofline, SpeedClass, SpeedEstimate } from './memory.js'
 export { OUT_TYPES, type OutType } from './out-types.js'
+export { type PerplexityComparison, type PerplexityOptions, type PerplexityResult, perplexity } from './perplexity.js'
 export { type QuantizeOptions, type QuantizeResult, quantize, TENSOR_TYPES, type TensorType } from './quantize.js'
 export type { Fallback } from './quantize-plan.js'
 export type { RandomModelOptions } from './random-model.js'
 export { readHeader } from './read.js'
+export type { Reading, ReadingOptions } from './reading-options.js'
 export type { CheckpointSource } from './source.js'
+export type { Estimate, Spread } from './statistics.js'
 export { type SynthOptions, type SynthResult, synth } from './synth.js'
 export {
   type SynthCheckpointOptions,

@@ -17,6 +17,10 @@ export interface NativeAddon {
   quantize(options: NativeQuantizeOptions): NativeTask<NativeQuantizeReport>
   /** The engine's name of an `enum llama_ftype`, which is not the one in our lists: `Q4_K - Medium`. */
   fileTypeName(ftype: number): string
+  /** Reads a text and scores its tokens, with one model or two in step. Rejects with the codes of `gguf/perplexity.ts`. */
+  perplexity(options: NativePerplexityOptions): NativeTask<NativePerplexity>
+  /** Reads a text and sums up what the model's matrices are multiplied with. */
+  importance(options: NativeImportanceOptions): NativeTask<NativeImportance>
   /** To be called when the process is about to end: stops every thread, without a further event. */
   stopForExit(): void
   readonly StopMatcher: new (rules: readonly StopRule[], atLineStart: boolean) => NativeStopMatcher
@@ -183,6 +187,50 @@ export interface NativeQuantizeReport {
   changes: { name: string; type: string }[]
   /** Tensors whose rows do not fit `wanted`. */
   fallbacks: { name: string; type: string; wanted: string }[]
+}
+
+/** A text read in chunks of `n_ctx` tokens, `n_seq_max` of them decoded together at most. */
+export interface NativeReadingOptions extends Omit<NativeLoadOptions, 'onEvents' | 'onProgress'> {
+  text: string
+  /** At most; 0: all */
+  n_chunks: number
+  /** The perplexity so far is 0 before there is one. */
+  onProgress?: ((fraction: number, perplexity: number) => void) | undefined
+}
+
+export interface NativePerplexityOptions extends NativeReadingOptions {
+  /** The model to compare with. */
+  path_base?: string | undefined
+}
+
+export interface NativeReading {
+  chunks: number
+  trainedContextSize: number
+  warnings: string[]
+}
+
+/** One value for each scored token, chunk by chunk; the arrays after `nll` are empty without `path_base`. */
+export interface NativePerplexity extends NativeReading {
+  /** -log p of the token that came, in nats */
+  nll: Float64Array
+  nllBase: Float64Array
+  /** Kullback-Leibler divergence from the reference to the model, in nats */
+  kld: Float64Array
+  /** p of the token that came, less the reference's */
+  pDiff: Float64Array
+  /** 1 where both hold the same token likeliest */
+  sameTop: Uint8Array
+}
+
+export interface NativeImportanceOptions extends NativeReadingOptions {
+  /** `output.weight` too */
+  process_output: boolean
+}
+
+export interface NativeImportance extends NativeReading {
+  perplexity: number
+  /** By name: for each column the sum of the squared inputs, over `count` tokens. */
+  tensors: { name: string; sums: Float32Array; count: number }[]
 }
 
 /** The engine's own stop matcher, alone: for tests and for text that was generated elsewhere. */

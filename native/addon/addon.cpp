@@ -3,6 +3,7 @@
 #include "addon/addon_data.h"
 #include "addon/engine_wrap.h"
 #include "addon/errors.h"
+#include "addon/evaluation_wrap.h"
 #include "addon/matcher_wrap.h"
 #include "addon/model_wrap.h"
 #include "addon/quantize_wrap.h"
@@ -69,6 +70,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("initBackend", Napi::Function::New<InitBackendFrom>(env, "initBackend"));
   exports.Set("backendInfo", Napi::Function::New<BackendInfo>(env, "backendInfo"));
   exports.Set("loadModel", Napi::Function::New<LoadModel>(env, "loadModel"));
+  exports.Set("perplexity", Napi::Function::New<MeasurePerplexity>(env, "perplexity"));
+  exports.Set("importance", Napi::Function::New<MeasureImportance>(env, "importance"));
   exports.Set("quantize", Napi::Function::New<QuantizeFile>(env, "quantize"));
   exports.Set("fileTypeName", Napi::Function::New<FileTypeName>(env, "fileTypeName"));
   exports.Set("stopForExit", Napi::Function::New<StopForExit>(env, "stopForExit"));

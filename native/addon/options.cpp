@@ -243,4 +243,32 @@ QuantizeOptions ReadQuantizeOptions(const Napi::Object& from) {
   return options;
 }
 
+namespace {
+
+ReadingOptions ReadReadingOptions(const Napi::Object& from) {
+  const LoadRequest request = ReadLoadOptions(from);
+  ReadingOptions options;
+  options.model = request.model;
+  options.context = request.engine;
+  options.text = Text(from, "text");
+  options.n_chunks = static_cast<uint32_t>(Integer(from, "n_chunks", 0, INT32_MAX));
+  return options;
+}
+
+}  // namespace
+
+PerplexityOptions ReadPerplexityOptions(const Napi::Object& from) {
+  PerplexityOptions options;
+  options.reading = ReadReadingOptions(from);
+  options.path_base = OptionalText(from, "path_base");
+  return options;
+}
+
+ImportanceOptions ReadImportanceOptions(const Napi::Object& from) {
+  ImportanceOptions options;
+  options.reading = ReadReadingOptions(from);
+  options.process_output = Boolean(from, "process_output");
+  return options;
+}
+
 }  // namespace phi2

@@ -3,6 +3,8 @@
 #include <napi.h>
 
 #include "core/engine.h"
+#include "core/importance.h"
+#include "core/perplexity.h"
 #include "core/quantize.h"
 
 namespace phi2 {
@@ -18,6 +20,8 @@ LoadRequest ReadLoadOptions(const Napi::Object& options);
 RequestSpec ReadRequest(const Napi::Object& request);
 StopSpec ReadStopSpec(const Napi::Value& rules, bool at_line_start);
 QuantizeOptions ReadQuantizeOptions(const Napi::Object& from);
+PerplexityOptions ReadPerplexityOptions(const Napi::Object& from);
+ImportanceOptions ReadImportanceOptions(const Napi::Object& from);
 
 std::vector<llama_token> ReadTokens(const Napi::Value& value, const char* name);
 

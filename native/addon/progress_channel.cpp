@@ -12,7 +12,8 @@ std::shared_ptr<ProgressChannel> ProgressChannel::Create(Napi::Env env, Napi::Fu
   return channel;
 }
 
-void ProgressChannel::Report(float progress) {
+void ProgressChannel::Report(float progress, float estimate) {
+  estimate_ = estimate;
   latest_ = progress;
   if (!scheduled_.exchange(true)) channel_.NonBlockingCall();
 }
@@ -23,7 +24,7 @@ void ProgressChannel::OnWake(Napi::Env env, Napi::Function callback, ProgressCha
   if (env == nullptr) return;
   self->scheduled_ = false;
   try {
-    callback.Call({Napi::Number::New(env, self->latest_)});
+    callback.Call({Napi::Number::New(env, self->latest_), Napi::Number::New(env, self->estimate_)});
   } catch (const Napi::Error&) {
     // Only in an environment that is being terminated: the TypeScript side guards the user's callback.
   }

@@ -14,8 +14,10 @@ class ProgressChannel {
   /// JS thread. The thread-safe function shares ownership, so late wake-ups find a live channel.
   static std::shared_ptr<ProgressChannel> Create(Napi::Env env, Napi::Function callback);
 
-  void Report(float progress);  ///< working thread
-  void Close();                 ///< JS thread, after the working thread has ended
+  /// Working thread. `estimate` goes along as the second argument: a result so far.
+  void Report(float progress, float estimate = 0);
+  /// JS thread, after the working thread has ended.
+  void Close();
 
  private:
   static void OnWake(Napi::Env env, Napi::Function callback, ProgressChannel* self, void* data);
@@ -23,6 +25,7 @@ class ProgressChannel {
 
   Channel channel_;
   std::atomic<float> latest_{0};
+  std::atomic<float> estimate_{0};
   std::atomic<bool> scheduled_{false};
 };
 

@@ -10,9 +10,6 @@
 namespace phi2 {
 namespace {
 
-// Bounds the output buffer (200 KiB a row) when a request asks for the logits of many positions.
-constexpr uint32_t kMaxOutputs = 64;
-
 // The system would promise the memory and end the process when it is touched.
 void RefuseTooLargeCache(const llama_model* model, const EngineOptions& options) {
   const double row = static_cast<double>(ggml_row_size(options.type_kv, llama_model_n_embd(model)));
@@ -33,8 +30,9 @@ void Context::ThreadpoolDeleter::operator()(ggml_threadpool* pool) const {
   reinterpret_cast<void (*)(ggml_threadpool*)>(CpuBackendFunction("ggml_threadpool_free"))(pool);
 }
 
-Context::Context(const Model& model, const EngineOptions& options, ggml_abort_callback should_abort, void* data)
-    : n_outputs_(std::max(kMaxOutputs, options.n_seq_max)) {
+Context::Context(const Model& model, const EngineOptions& options, ggml_abort_callback should_abort, void* data,
+                 ggml_backend_sched_eval_callback on_tensor, void* on_tensor_data)
+    : n_outputs_(std::max(options.n_outputs, options.n_seq_max)) {
   llama_context_params params = llama_context_default_params();
   params.n_ctx = options.n_ctx;
   params.n_batch = options.n_batch;
@@ -46,10 +44,12 @@ Context::Context(const Model& model, const EngineOptions& options, ggml_abort_ca
   params.flash_attn_type = options.flash_attn;
   params.type_k = options.type_kv;
   params.type_v = options.type_kv;
-  params.kv_unified = true;
+  params.kv_unified = options.kv_unified;
   params.no_perf = true;
   params.abort_callback = should_abort;
   params.abort_callback_data = data;
+  params.cb_eval = on_tensor;
+  params.cb_eval_user_data = on_tensor_data;
 
   RefuseTooLargeCache(model.get(), options);
   LogCapture log;

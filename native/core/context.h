@@ -15,15 +15,20 @@ struct EngineOptions {
   int32_t n_threads = 2;
   llama_flash_attn_type flash_attn = LLAMA_FLASH_ATTN_TYPE_AUTO;
   ggml_type type_kv = GGML_TYPE_F16;
+  /// Rows of logits that one step may give: bounds the output buffer (200 KiB a row).
+  uint32_t n_outputs = 64;
+  bool kv_unified = true;  ///< one cache for all sequences; otherwise each has its share of the cells
 };
 
-/// A llama context on a unified KV cache, with a thread pool of its own: without one the CPU backend starts and joins
+/// A llama context with a thread pool of its own: without one the CPU backend starts and joins
 /// threads for every step. Used by one thread at a time.
 class Context {
  public:
   /// Takes a while: for worker threads. Throws PHI2_CONTEXT_FAILED with the engine's own reason, or because the cache
   /// is larger than the machine's memory.
-  Context(const Model& model, const EngineOptions& options, ggml_abort_callback should_abort, void* data);
+  /// `on_tensor` sees every tensor that is computed.
+  Context(const Model& model, const EngineOptions& options, ggml_abort_callback should_abort, void* data,
+          ggml_backend_sched_eval_callback on_tensor = nullptr, void* on_tensor_data = nullptr);
   ~Context();
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;

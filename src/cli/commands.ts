@@ -5,8 +5,10 @@ import type { Command } from './command.js'
 import { complete } from './complete.js'
 import { convert } from './convert.js'
 import { doctor } from './doctor.js'
+import { imatrix } from './imatrix.js'
 import { info } from './info.js'
 import { inspect } from './inspect.js'
+import { perplexity } from './perplexity.js'
 import type { Program } from './program.js'
 import { quantize } from './quantize.js'
 import { synth } from './synth.js'
@@ -23,6 +25,8 @@ const commands: readonly Command[] = [
   inspect,
   convert,
   quantize,
+  imatrix,
+  perplexity,
   doctor,
   synth,
 ]

@@ -27,11 +27,19 @@ export async function withModel<T>(
     progress.end()
   }
   try {
-    const chosen = options.model !== undefined || Boolean(context.env.PHI2_MODEL)
-    if (phi2.info.embedded && !chosen) await writeNote(context.stderr, EMBEDDED_NOTE)
-    for (const warning of phi2.info.warnings) await writeNote(context.stderr, `phi2: ${warning}`)
+    await noteModel(context, options.model, phi2.info)
     return await use(phi2)
   } finally {
     await phi2.close()
   }
+}
+
+/** Says what a user should know of the model, above all if it is the embedded one and nobody asked for that. */
+export async function noteModel(
+  context: CliContext,
+  chosen: string | undefined,
+  { embedded, warnings }: { embedded: boolean; warnings: readonly string[] },
+): Promise<void> {
+  if (embedded && chosen === undefined && !context.env.PHI2_MODEL) await writeNote(context.stderr, EMBEDDED_NOTE)
+  for (const warning of warnings) await writeNote(context.stderr, `phi2: ${warning}`)
 }

@@ -35,7 +35,8 @@ export const rawFlag = {
   raw: { type: 'boolean', doc: 'Print the text untouched: profile none, no newline added', group: 'Output:' },
 } as const satisfies CliOptions
 
-function fromSchema<S extends Schema>(schema: S, group: string): FlagsOf<S> {
+/** The options of a schema under one heading of the help. */
+export function fromSchema<S extends Schema>(schema: S, group: string): FlagsOf<S> {
   const flags = Object.entries<OptionSpec>(schema)
     .filter(([, { cli }]) => cli)
     .map(([name, spec]) => [name, { ...spec, group, ...(aliases[name] ? { alias: aliases[name] } : {}) }])
@@ -58,7 +59,8 @@ export function generateOptions(values: Readonly<Record<string, unknown>>): Gene
   return checkOptions<GenerateOptions>(pick(values, generateFlags), generateSchema)
 }
 
-function pick(values: Readonly<Record<string, unknown>>, flags: CliOptions): Record<string, unknown> {
+/** Those of the values that are of these options and were given. */
+export function pick(values: Readonly<Record<string, unknown>>, flags: CliOptions): Record<string, unknown> {
   const given = Object.keys(flags).filter((name) => values[name] !== undefined)
   return Object.fromEntries(given.map((name) => [name, values[name]]))
 }
