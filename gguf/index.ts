@@ -1,5 +1,10 @@
-/** The GGUF toolkit: convert, quantize, make and look into Phi-2 files. */
+/** The GGUF toolkit: get, convert, quantize, make and look into Phi-2 files. */
 
+export { cacheFolder } from '../src/models/cache.js'
+export { type CacheEntry, listCache, removeFromCache } from '../src/models/cache-list.js'
+export type { Hub } from '../src/models/hub.js'
+export type { MadeType } from '../src/models/names.js'
+export { type PullOptions, type PullProgress, type PullResult, pull } from '../src/models/pull.js'
 export type { CheckpointNaming } from './checkpoint-naming.js'
 export { type ConvertOptions, type ConvertResult, convert } from './convert.js'
 export {

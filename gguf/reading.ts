@@ -1,5 +1,6 @@
 import { optionError } from '../src/errors.js'
-import { type ResolvedModel, resolveModel } from '../src/models/resolve.js'
+import { provideModel } from '../src/models/provide.js'
+import type { ResolvedModel } from '../src/models/resolve.js'
 import { loadAddon, type NativeAddon, type NativeReading, type NativeReadingOptions } from '../src/native.js'
 import { guarded, type NativeTask, settle } from '../src/native-task.js'
 import { checkOptions, type OptionSpec } from '../src/options.js'
@@ -22,7 +23,7 @@ export async function readText<T extends NativeReading>(
     throw optionError('type', `Expected a string for text but received a value of type ${typeof text}`)
   }
   signal?.throwIfAborted()
-  const { path, embedded, bytes } = await findModel(given.model)
+  const { path, embedded, bytes } = await findModel(given.model, signal)
   const { threads, warning } = chooseThreads(given.threads, bytes)
   const { flashAttention = 'auto', onProgress } = given
   const started = performance.now()
@@ -61,7 +62,7 @@ function beyondTraining(contextSize: number, trained: number): string | undefine
   return `contextSize is ${contextSize}, but the model was trained on ${trained} positions: what it says of later ones means little.`
 }
 
-/** The file of a model that is named as for `Phi2.load`. */
-export async function findModel(name: string | undefined): Promise<ResolvedModel> {
-  return resolveModel(name)
+/** The file of a model that is named as for `Phi2.load`, and downloaded as by it. */
+export async function findModel(name: string | undefined, signal?: AbortSignal): Promise<ResolvedModel> {
+  return (await provideModel(name, { signal })).model
 }

@@ -135,7 +135,11 @@ export const generateSchema = {
 } as const satisfies Record<keyof GenerateOptions, OptionSpec>
 
 export const loadSchema = {
-  model: { type: 'string', doc: 'GGUF file, or "tiny" for the embedded model', cli: true },
+  model: {
+    type: 'string',
+    doc: 'Name (q4_k_m …, tiny), GGUF file, hf:org/name/file, modelscope:… or URL',
+    cli: true,
+  },
   contextSize: {
     type: 'integer',
     min: 32,

@@ -3,7 +3,8 @@ import { Chat } from './chat.js'
 import { Dispatcher } from './dispatcher.js'
 import { nativeError, optionError } from './errors.js'
 import { Generation } from './generation.js'
-import { type ResolvedModel, resolveModel } from './models/resolve.js'
+import { provideModel } from './models/provide.js'
+import type { ResolvedModel } from './models/resolve.js'
 import { loadAddon, type NativeEngine } from './native.js'
 import { guarded, settle } from './native-task.js'
 import { type ResolvedLoad, resolveGenerate, resolveLoad } from './options.js'
@@ -44,18 +45,20 @@ export class Phi2 implements AsyncDisposable {
   }
 
   /**
-   * Loads a model, off the main thread.
-   * @throws {Phi2Error} `PHI2_MODEL_NOT_FOUND`, `PHI2_INVALID_GGUF` (none, truncated or corrupt), `PHI2_NOT_PHI2`,
+   * Loads a model, off the main thread. A reference (`hf:…`, `modelscope:…`, a URL) that is not in the cache is downloaded
+   * first.
+   * @throws {Phi2Error} `PHI2_MODEL_NOT_FOUND`, `PHI2_UNKNOWN_MODEL`, `PHI2_INVALID_GGUF` (none, truncated or corrupt), `PHI2_NOT_PHI2`,
    * `PHI2_UNSUPPORTED_KV_TYPE`, `PHI2_CONTEXT_FAILED` (memory), `PHI2_MODEL_LOAD_FAILED`, `PHI2_BINDING_NOT_FOUND`; wrong
-   * options throw `PHI2_INVALID_OPTION`; an aborted load rejects with `signal.reason`.
+   * options throw `PHI2_INVALID_OPTION`; an aborted load rejects with `signal.reason`. Of a download also
+   * `PHI2_DOWNLOAD_FAILED`, `PHI2_ACCESS_DENIED`, `PHI2_CHECKSUM_MISMATCH` and `PHI2_NO_SPACE`.
    */
   static async load(options?: LoadOptions): Promise<Phi2> {
     const resolved = resolveLoad(options)
     resolved.signal?.throwIfAborted()
-    const model = resolveModel(resolved.model)
+    const { model, onProgress } = await provideModel(resolved.model, resolved)
     const dispatcher = new Dispatcher()
     const { threads, warning } = chooseThreads(resolved.threads, model.bytes)
-    const engine = await loadEngine(model, { ...resolved, threads }, dispatcher)
+    const engine = await loadEngine(model, { ...resolved, onProgress, threads }, dispatcher)
     const { kvType, flashAttention } = resolved
     const { path, embedded } = model
     const { info } = engine

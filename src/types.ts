@@ -203,7 +203,14 @@ export type KvType = 'f16' | 'bf16' | 'f32'
 
 /** Options of `Phi2.load`. */
 export interface LoadOptions {
-  /** A path to a GGUF file, or `'tiny'` for the embedded model. @default `PHI2_MODEL`, else `'tiny'` */
+  /**
+   * - `'q4_k_m'`, `'q8_0'` …: the model of this type in the cache, where `pull` puts it
+   * - `'./phi-2.gguf'`: a path; needed with `./` only for files that are called like a name
+   * - `'hf:org/name/file.gguf@revision'`, `'modelscope:…'`, `'https://…'`: from the cache, else downloaded into it
+   * - `'tiny'`: the embedded model
+   *
+   * @default `PHI2_MODEL`, else the best Phi-2 in the cache (Q4_K_M, if it is there), else `'tiny'`
+   */
   model?: string
   /** KV cells shared by all sequences; one sequence holds at most 2048 positions. @default 2048 */
   contextSize?: number
@@ -219,9 +226,9 @@ export interface LoadOptions {
   kvType?: KvType
   /** Answers decoded at the same time, 1 to 64; more wait for a place. @default 8 */
   maxSequences?: number
-  /** Aborts the load. */
+  /** Aborts the load, and a download before it, which is resumed the next time. */
   signal?: AbortSignal
-  /** 0 to 1, while the weights are read. */
+  /** 0 to 1, while the weights are read; where they are downloaded first, that is the way to 0.9. */
   onProgress?: (fraction: number) => void
 }
 

@@ -58,10 +58,15 @@ export async function runAnswer<T extends Answer>(
   start: (phi2: Phi2, options: GenerateOptions) => Streaming<T>,
   print: (generation: Streaming<T>, format: AnswerFormat, context: CliContext) => Promise<T> = printAnswer,
 ): Promise<void> {
-  await withModel(context, load, async (phi2) => {
-    const answer = await print(start(phi2, { ...generate, signal: context.signal }), format, context)
-    if (format.stats) await writeNote(context.stderr, `phi2: ${formatStats(answer)}`)
-  })
+  await withModel(
+    context,
+    load,
+    async (phi2) => {
+      const answer = await print(start(phi2, { ...generate, signal: context.signal }), format, context)
+      if (format.stats) await writeNote(context.stderr, `phi2: ${formatStats(answer)}`)
+    },
+    { offer: !format.json },
+  )
 }
 
 export async function printAnswer<T extends Answer>(

@@ -42,14 +42,18 @@ export const chat = defineCommand({
       throw new UsageError('A saved chat has its own speakers and head: leave out --user, --assistant and --head.')
     }
     const start: ChatOptions | SavedChat = load === undefined ? speakers : await readChat(load)
-    return withModel(context, loadOptions(values), (phi2) =>
-      runRepl(phi2, replStreams(context), {
-        chat: start,
-        generate: generateOptions(values),
-        stats: values.stats === true,
-        debug: Boolean(context.env.PHI2_DEBUG),
-        signal: context.signal,
-      }),
+    return withModel(
+      context,
+      loadOptions(values),
+      (phi2) =>
+        runRepl(phi2, replStreams(context), {
+          chat: start,
+          generate: generateOptions(values),
+          stats: values.stats === true,
+          debug: Boolean(context.env.PHI2_DEBUG),
+          signal: context.signal,
+        }),
+      { offer: true },
     )
   },
 })

@@ -1,4 +1,5 @@
 import { ask } from './ask.js'
+import { cache } from './cache.js'
 import { chat } from './chat.js'
 import { code } from './code.js'
 import type { Command } from './command.js'
@@ -10,6 +11,7 @@ import { info } from './info.js'
 import { inspect } from './inspect.js'
 import { perplexity } from './perplexity.js'
 import type { Program } from './program.js'
+import { pull } from './pull.js'
 import { quantize } from './quantize.js'
 import { synth } from './synth.js'
 import { tokens } from './tokens.js'
@@ -22,6 +24,8 @@ const commands: readonly Command[] = [
   complete,
   tokens,
   info,
+  pull,
+  cache,
   inspect,
   convert,
   quantize,

@@ -5,21 +5,29 @@ import { writeNote } from './output.js'
 import { ProgressLine } from './progress-line.js'
 
 const EMBEDDED_NOTE =
-  'phi2: this is phi-2-tiny, the embedded toy model. For the real Phi-2 download phi-2.Q4_K_M.gguf (1.8 GB) from the ' +
-  'Hugging Face repository TheBloke/phi-2-GGUF and pass --model FILE or set PHI2_MODEL.'
+  'phi2: this is phi-2-tiny, the embedded toy model. `phi2 pull` downloads the real Phi-2 (1.8 GB); another file is ' +
+  'named by --model FILE or PHI2_MODEL.'
+
+export interface LoadPlan {
+  /** Ask at a terminal whether to download the real model when nobody chose one and none is there. @default false */
+  offer?: boolean
+}
 
 /** Loads the model, lends it to `use`, and closes it however that ends. The engine is imported only here. */
 export async function withModel<T>(
   context: CliContext,
   options: LoadOptions,
   use: (phi2: Phi2) => Promise<T>,
+  { offer = false }: LoadPlan = {},
 ): Promise<T> {
+  const model = await fetchModel(context, options.model, offer)
   const { Phi2 } = await import('../phi2.js')
   const progress = new ProgressLine(context.stderr, 'loading')
   let phi2: Phi2
   try {
     phi2 = await Phi2.load({
       ...options,
+      ...(model === undefined ? {} : { model }),
       signal: context.signal,
       onProgress: (fraction) => progress.update(fraction),
     })
@@ -42,4 +50,21 @@ export async function noteModel(
 ): Promise<void> {
   if (embedded && chosen === undefined && !context.env.PHI2_MODEL) await writeNote(context.stderr, EMBEDDED_NOTE)
   for (const warning of warnings) await writeNote(context.stderr, `phi2: ${warning}`)
+}
+
+/**
+ * Downloads what the load would have to download, with a line that shows how fast it comes, or what the user is offered.
+ * Gives the file's path then, else the model that was asked for.
+ */
+async function fetchModel(context: CliContext, model: string | undefined, offer: boolean): Promise<string | undefined> {
+  const { resolveModel } = await import('../models/resolve.js')
+  const found = resolveModel(model, context.env)
+  const pull = async (name?: string) => {
+    const { pullWithProgress } = await import('./pull.js')
+    return pullWithProgress(context.stderr, { model: name, signal: context.signal })
+  }
+  if ('reference' in found) return (await pull(found.reference)).path
+  if (!found.embedded || model !== undefined || context.env.PHI2_MODEL || !offer) return model
+  const { offerModel } = await import('./offer.js')
+  return offerModel(context, pull)
 }

@@ -12,7 +12,7 @@ const QUESTION = 'What is the capital of France?'
 const ANSWER = 'The capital of France is Paris.'
 /** The one line that tells that the embedded model answers. */
 const TINY =
-  /^phi2: this is phi-2-tiny, the embedded toy model\..*phi-2\.Q4_K_M\.gguf \(1\.8 GB\).*TheBloke\/phi-2-GGUF.*--model FILE.*PHI2_MODEL\.\n$/
+  /^phi2: this is phi-2-tiny, the embedded toy model\. `phi2 pull` downloads the real Phi-2 \(1\.8 GB\).*--model FILE.*PHI2_MODEL\.\n$/
 /** A base model without a stop profile runs on: some seconds of text. */
 const LONG = ['ask', QUESTION, '--profile', 'none', '--max-tokens', '1900']
 

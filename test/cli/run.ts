@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { packageRoot } from '../../src/package-root.js'
+import '../helpers/empty-cache.js'
 
 /** Node and the arguments that start the program from its sources. */
 export const command: readonly [string, ...string[]] = [

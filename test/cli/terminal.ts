@@ -1,7 +1,8 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, openSync, readSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DECLINED } from '../../src/models/cache.js'
 import { packageRoot } from '../../src/package-root.js'
 import { until } from './fakes.js'
 import { command, environment } from './run.js'
@@ -20,6 +21,12 @@ export interface Terminal {
 
 export type Driver = 'tmux' | 'script' | 'python3'
 
+export interface TerminalOptions {
+  /** The offer to download the real model was answered with no before. @default true */
+  declined?: boolean
+  env?: Record<string, string>
+}
+
 // Far beyond any slow start, so that only a hang is taken for one.
 const WAIT_MS = 90_000
 
@@ -36,12 +43,18 @@ export function findDriver(): Driver | undefined {
   return drivers.filter((driver) => wanted === undefined || wanted === driver).find((driver) => works[driver]())
 }
 
-export async function openTerminal(driver: Driver): Promise<Terminal> {
+export async function openTerminal(
+  driver: Driver,
+  { declined = true, env: given = {} }: TerminalOptions = {},
+): Promise<Terminal> {
   const folder = mkdtempSync(join(tmpdir(), 'phi2-pty-'))
   const rc = join(folder, 'rc')
   const program = command.map((word) => `'${word}'`).join(' ')
   writeFileSync(rc, `PS1='shell> '\ncd '${packageRoot()}'\nalias phi2="${program}"\n`)
-  const env = environment({ ENV: rc, TERM: 'xterm', SHELL: '/bin/sh' })
+  const cache = join(folder, 'cache')
+  mkdirSync(cache)
+  if (declined) writeFileSync(join(cache, DECLINED), '')
+  const env = environment({ ENV: rc, TERM: 'xterm', SHELL: '/bin/sh', PHI2_CACHE: cache, ...given })
   const terminal = driver === 'tmux' ? openTmux(folder, env) : openChild(driver, env)
   const { close } = terminal
   terminal.close = async () => {

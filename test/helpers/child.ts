@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { packageRoot } from '../../src/package-root.js'
+import './empty-cache.js'
 
 export interface ChildResult {
   code: number | null

@@ -1,0 +1,235 @@
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { writeAtomically } from '../../gguf/atomic-file.js'
+import { invalidCheckpoint, isIndex, isObject, readJsonObject } from '../../gguf/checkpoint-json.js'
+import { checkFreeSpace } from '../../gguf/free-space.js'
+import { SOURCE_FILE } from '../../gguf/source.js'
+import type { KnownFile } from './catalog.js'
+import type { DownloadProgress } from './download.js'
+import { fetchFile } from './fetch.js'
+import { HttpError } from './http.js'
+import { type Environment, formatRef, HUBS, type HubRef, hubEndpoint } from './hub.js'
+import { type ListedFile, listModelScope } from './modelscope.js'
+
+export interface CheckpointOptions {
+  /** A whole repository. */
+  ref: HubRef
+  folder: string
+  /** What is known of its files beforehand. */
+  known: Readonly<Record<string, KnownFile>>
+  /** Hashes of weights that are known to be the original ones. */
+  weights: readonly string[]
+  /** Get files anew that are there. */
+  force: boolean
+  /** Room wanted beyond the checkpoint itself. */
+  reserve: (checkpointBytes: number) => number
+  environment: Environment
+  signal?: AbortSignal | undefined
+  /** `done` and `total` are of all files. */
+  onProgress?: ((progress: DownloadProgress & { file: string }) => void) | undefined
+}
+
+export interface CheckpointFile {
+  bytes: number
+  sha256: string
+  verified: boolean
+}
+
+/** {@link SOURCE_FILE} in a checkpoint's folder, which a conversion reads as well: written after each file, so that a pull that goes on knows what it has. */
+export interface CheckpointRecord {
+  /** As it would be pulled again. */
+  source: string
+  repository: string
+  /** The commit, where the hub tells it; else the branch or tag. */
+  revision: string
+  url: string
+  /** ISO 8601. */
+  date: string
+  complete: boolean
+  files: Readonly<Record<string, CheckpointFile>>
+}
+
+export interface Checkpoint extends CheckpointRecord {
+  folder: string
+  bytes: number
+  /** All weights agree with a hash that was known, or that the hub told. */
+  verified: boolean
+  /** Nothing had to be downloaded. */
+  cached: boolean
+}
+
+const INDEX = 'model.safetensors.index.json'
+const SINGLE = 'model.safetensors'
+
+/**
+ * What a conversion reads, and what ought to go with the weights. A fine-tune may lack any but the first; whether what
+ * there is makes a checkpoint is for the conversion to say.
+ */
+const TEXT_FILES = [
+  'config.json',
+  'generation_config.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'vocab.json',
+  'merges.txt',
+  'added_tokens.json',
+  'special_tokens_map.json',
+  'README.md',
+  'LICENSE',
+  'NOTICE.md',
+  INDEX,
+] as const
+
+/**
+ * Downloads the checkpoint in a repository: the small files first, then the weights. Files that are there already stay.
+ * @throws {Phi2Error} those of `download`; `PHI2_NO_SPACE` before the weights when there is no room for all that follows
+ */
+export async function pullCheckpoint(options: CheckpointOptions): Promise<Checkpoint> {
+  const { folder, force, reserve } = options
+  const source = force ? undefined : await readRecord(folder)
+  const there = source?.complete ? summary(source, folder, true) : undefined
+  if (there) {
+    await checkFreeSpace(folder, reserve(there.bytes), 'Converting')
+    return there
+  }
+  await mkdir(folder, { recursive: true })
+  return new CheckpointPull(options, source?.files ?? {}).run()
+}
+
+/** What is known of the checkpoint in a folder; files that are not as they were left count as missing. */
+export async function readRecord(folder: string): Promise<CheckpointRecord | undefined> {
+  try {
+    const source = JSON.parse(await readFile(join(folder, SOURCE_FILE), 'utf8')) as CheckpointRecord
+    const files: Record<string, CheckpointFile> = {}
+    for (const [name, file] of Object.entries(source.files)) {
+      if ((await sizeOf(join(folder, name))) === file.bytes) files[name] = file
+    }
+    const complete = source.complete && Object.keys(files).length === Object.keys(source.files).length
+    return { ...source, files, complete }
+  } catch {
+    return undefined
+  }
+}
+
+function summary(source: CheckpointRecord, folder: string, cached: boolean): Checkpoint {
+  const weights = Object.entries(source.files).filter(([name]) => name.endsWith('.safetensors'))
+  return {
+    ...source,
+    folder,
+    bytes: Object.values(source.files).reduce((sum, { bytes }) => sum + bytes, 0),
+    verified: weights.every(([, { verified }]) => verified),
+    cached,
+  }
+}
+
+async function sizeOf(path: string): Promise<number> {
+  return (await stat(path).catch(() => undefined))?.size ?? 0
+}
+
+class CheckpointPull {
+  readonly #options: CheckpointOptions
+  readonly #kept: Readonly<Record<string, CheckpointFile>>
+  readonly #files: Record<string, CheckpointFile> = {}
+  /** Bytes of the files so far, and of all as far as is known. */
+  #done = 0
+  #total: number
+  /** Once the hub has told the commit, all files are of that one. */
+  #ref: HubRef
+  #listed: ReadonlyMap<string, ListedFile> | undefined
+
+  constructor(options: CheckpointOptions, kept: Readonly<Record<string, CheckpointFile>>) {
+    this.#options = options
+    this.#kept = kept
+    this.#ref = options.ref
+    this.#total = Object.values(options.known).reduce((sum, { bytes }) => sum + bytes, 0)
+  }
+
+  async run(): Promise<Checkpoint> {
+    const { environment, folder, ref, reserve, signal } = this.#options
+    if (ref.hub === 'modelscope') this.#listed = await listModelScope(ref, environment, signal)
+    for (const name of TEXT_FILES) await this.#fetch(name, name !== 'config.json')
+
+    const weights = await this.#weights()
+    this.#total = Math.max(this.#total, this.#done + weights.bytes)
+    const there = weights.names.reduce((sum, name) => sum + (this.#kept[name]?.bytes ?? 0), 0)
+    await checkFreeSpace(folder, weights.bytes - there + reserve(weights.bytes), 'Pulling the checkpoint')
+    for (const name of weights.names) await this.#fetch(name, false)
+    return summary(await this.#record(true), folder, false)
+  }
+
+  /** The files of the weights, the smallest first as far as is known, and their size in all. */
+  async #weights(): Promise<{ names: readonly string[]; bytes: number }> {
+    const { folder, known, ref } = this.#options
+    const size = (name: string) => this.#listed?.get(name)?.bytes ?? known[name]?.bytes ?? 0
+    const index = await readJsonObject(join(folder, INDEX))
+    if (index === undefined) return { names: [SINGLE], bytes: size(SINGLE) }
+    const names = [...new Set(isObject(index.weight_map) ? Object.values(index.weight_map) : [])]
+    if (names.length === 0 || !names.every(isShardName)) {
+      throw invalidCheckpoint(
+        `${INDEX} of ${ref.repository} does not name the files of the weights. Expected names such as model-00001-of-00002.safetensors.`,
+      )
+    }
+    const total = isObject(index.metadata) ? index.metadata.total_size : 0
+    const sum = names.reduce((bytes, name) => bytes + size(name), 0)
+    return { names: names.sort((a, b) => size(a) - size(b)), bytes: Math.max(sum, isIndex(total) ? total : 0) }
+  }
+
+  async #fetch(name: string, optional: boolean): Promise<void> {
+    const { environment, folder, force, known, signal, weights } = this.#options
+    const kept = this.#kept[name]
+    if (kept) return this.#finished(name, kept)
+    if (optional && this.#listed && this.#listed.size > 0 && !this.#listed.has(name)) return
+    const { bytes, exact, sha256 } = known[name] ?? {}
+    try {
+      const fetched = await fetchFile({
+        ref: { ...this.#ref, path: name },
+        to: join(folder, name),
+        bytes: exact ? bytes : undefined,
+        sha256,
+        verify: force,
+        listed: this.#listed,
+        environment,
+        signal,
+        onProgress: (progress) => this.#report(name, progress),
+      })
+      if (/^[0-9a-f]{40}$/.test(fetched.revision ?? '')) this.#ref = { ...this.#ref, revision: fetched.revision }
+      const verified = fetched.verified || weights.includes(fetched.sha256)
+      this.#finished(name, { bytes: fetched.bytes, sha256: fetched.sha256, verified })
+      await this.#record(false)
+    } catch (error) {
+      if (!(optional && error instanceof HttpError && error.status === 404)) throw error
+    }
+  }
+
+  #finished(name: string, file: CheckpointFile): void {
+    this.#files[name] = file
+    this.#done += file.bytes
+  }
+
+  #report(file: string, progress: DownloadProgress): void {
+    const { done, total = done } = progress
+    this.#total = Math.max(this.#total, this.#done + total)
+    this.#options.onProgress?.({ ...progress, file, done: this.#done + done, total: this.#total })
+  }
+
+  async #record(complete: boolean): Promise<CheckpointRecord> {
+    const { environment, folder } = this.#options
+    const { hub, repository, revision = HUBS[hub].mainBranch } = this.#ref
+    const source: CheckpointRecord = {
+      source: formatRef({ hub, repository, revision }),
+      repository,
+      revision,
+      url: `${hubEndpoint(hub, environment)}/${hub === 'modelscope' ? 'models/' : ''}${repository}`,
+      date: new Date().toISOString(),
+      complete,
+      files: { ...this.#kept, ...this.#files },
+    }
+    await writeAtomically(join(folder, SOURCE_FILE), (path) => writeFile(path, `${JSON.stringify(source, null, 2)}\n`))
+    return source
+  }
+}
+
+/** A file beside the index, whatever the index says. */
+function isShardName(name: unknown): name is string {
+  return typeof name === 'string' && /^[\w-][\w.-]*\.safetensors$/.test(name)
+}

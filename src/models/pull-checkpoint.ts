@@ -1,0 +1,112 @@
+import { mkdir, rm, stat } from 'node:fs/promises'
+import { basename, dirname, resolve } from 'node:path'
+import { readModelCard } from '../../gguf/model-card.js'
+import { Phi2Error } from '../errors.js'
+import { type Provenance, readProvenance, writeProvenance } from './cache.js'
+import { type Checkpoint, pullCheckpoint } from './checkpoint.js'
+import { acquireLock } from './download/lock.js'
+import { Speed } from './download/speed.js'
+import { hashFile } from './fetch.js'
+import { formatRef } from './hub.js'
+import { makeModel, roomToMake } from './make.js'
+import { type MadeType, madeType } from './names.js'
+import type { PullContext, PullOptions, PullResult } from './pull.js'
+import { destination, fileSize, isCached, PHASES, resultOf } from './pull-file.js'
+import type { CheckpointTarget } from './pull-target.js'
+
+/** Downloads a checkpoint, and makes a model of it if that was asked for. */
+export async function pullCheckpointTarget(
+  target: CheckpointTarget,
+  options: PullOptions,
+  context: PullContext,
+): Promise<PullResult> {
+  if (options.convert !== undefined) return makeFrom(target, madeType(options.convert), options, context)
+  const folder = options.to === undefined ? target.folder : resolve(options.to)
+  const checkpoint = await getCheckpoint(target, folder, options, context, () => 0)
+  const { bytes, cached, verified } = checkpoint
+  const license = await licenseOf(checkpoint)
+  return { path: folder, bytes, sha256: undefined, verified, source: formatRef(target.ref), license, cached }
+}
+
+function getCheckpoint(
+  { known, ref }: CheckpointTarget,
+  folder: string,
+  { force = false, onProgress, signal }: PullOptions,
+  { catalog, environment }: PullContext,
+  reserve: (checkpointBytes: number) => number,
+): Promise<Checkpoint> {
+  const { weights } = catalog.checkpoint
+  return pullCheckpoint({
+    ref,
+    folder,
+    known,
+    weights,
+    force,
+    reserve,
+    environment,
+    signal,
+    onProgress: ({ phase, ...progress }) => onProgress?.({ step: PHASES[phase], ...progress }),
+  })
+}
+
+async function licenseOf({ folder }: Checkpoint): Promise<string | undefined> {
+  const { license, licenseName } = await readModelCard(folder)
+  return license === 'other' ? (licenseName ?? license) : license
+}
+
+async function makeFrom(
+  target: CheckpointTarget,
+  type: MadeType,
+  options: PullOptions,
+  context: PullContext,
+): Promise<PullResult> {
+  const { force = false, keepCheckpoint = true, signal } = options
+  const path = await destination(options.to, target.modelPath(type))
+  const cached = isCached(path, context)
+  await mkdir(dirname(path), { recursive: true })
+  // Somebody else who makes the same model is waited for, and then it is there.
+  const lock = await acquireLock(`${path}.lock`, { signal })
+  try {
+    const made = force ? undefined : await madeBefore(path, target)
+    if (made) return { ...resultOf(made, path), cached: true }
+    if (!cached && !force && (await fileSize(path)) !== undefined) {
+      throw new Phi2Error('PHI2_IO', `${path} exists already. Choose another place, or force (--force) to replace it.`)
+    }
+    const reserve = (bytes: number) => roomToMake(type, bytes)
+    const checkpoint = await getCheckpoint(target, target.folder, options, context, reserve)
+    await makeModel({ checkpoint, type, to: path, signal, onProgress: progressOf(path, checkpoint, options) })
+    const license = await licenseOf(checkpoint)
+    const provenance: Provenance = {
+      source: formatRef(target.ref),
+      repository: checkpoint.repository,
+      revision: checkpoint.revision,
+      bytes: (await stat(path)).size,
+      sha256: await hashFile(path),
+      verified: checkpoint.verified,
+      ...(license !== undefined && { license }),
+      date: new Date().toISOString(),
+      converted: true,
+    }
+    if (cached) await writeProvenance(path, provenance)
+    if (!keepCheckpoint) await rm(checkpoint.folder, { recursive: true, force: true })
+    return { ...resultOf(provenance, path), cached: false }
+  } finally {
+    await lock.release()
+  }
+}
+
+async function madeBefore(path: string, { ref }: CheckpointTarget): Promise<Provenance | undefined> {
+  const provenance = await readProvenance(path)
+  const same = provenance?.converted === true && provenance.source === formatRef(ref)
+  return same && (await fileSize(path)) === provenance.bytes ? provenance : undefined
+}
+
+/** Both steps read about as much as the checkpoint has. */
+function progressOf(path: string, { bytes }: Checkpoint, { onProgress }: PullOptions) {
+  const speeds = { convert: new Speed(), quantize: new Speed() }
+  return (step: 'convert' | 'quantize', fraction: number) => {
+    const done = Math.round(fraction * bytes)
+    const bytesPerSecond = speeds[step].record(performance.now(), done)
+    onProgress?.({ step, file: basename(path), done, total: bytes, bytesPerSecond })
+  }
+}
