@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { Failures } from '../../src/models/download/failures.js'
 import { Intervals } from '../../src/models/download/intervals.js'
 import { ifRange, sameFile, sameValidator } from '../../src/models/download/remote-file.js'
 import { isTransient, retryDelay } from '../../src/models/download/retry.js'
 import { Speed } from '../../src/models/download/speed.js'
+import { AskAnew, Exhausted } from '../../src/models/download/transfer.js'
 import { HttpError } from '../../src/models/http.js'
 
 test('intervals are the same as a set of bytes, whatever is added in whichever order', () => {
@@ -104,6 +106,33 @@ test('troubles of the server and the network are worth another try, refusals are
     assert.ok(!isTransient(failure({ reason }), true), reason)
   }
   assert.ok(!isTransient(new Error('disk'), true))
+})
+
+test('a download is given up after so many failures without progress, and at once when its connections gave up', () => {
+  const cut = failure({ reason: 'ECONNRESET' })
+  const failures = new Failures({ ...policy, attempts: 2 })
+  assert.ok(failures.next(cut, false, true)! > 0)
+  assert.ok(failures.next(cut, false, true)! > 0)
+  assert.ok(failures.next(cut, true, true)! > 0)
+  assert.ok(failures.next(new Exhausted(cut), true, true)! > 0)
+  assert.ok(failures.next(cut, false, true)! > 0)
+  assert.equal(failures.next(cut, false, true), undefined)
+  assert.equal(new Failures(policy).next(new Exhausted(cut), false, true), undefined)
+  assert.equal(new Failures(policy).next(failure({ status: 404 }), false, false), undefined)
+  assert.equal(new Failures(policy).next(new Error('disk'), true, true), undefined)
+})
+
+test('the server is asked anew at once the first time, and for the whole file when it gives no parts', () => {
+  const failures = new Failures(policy)
+  const anew = (withoutPart: boolean) => new AskAnew(failure({}), withoutPart)
+  assert.equal(failures.next(anew(false), true, true), 0)
+  assert.ok(failures.next(anew(false), false, true)! > 0)
+  assert.ok(failures.partsWork)
+  failures.next(anew(true), false, true)
+  failures.next(anew(true), true, true)
+  assert.ok(failures.partsWork)
+  failures.next(anew(true), false, true)
+  assert.ok(!failures.partsWork)
 })
 
 test('the speed is that of the last seconds', () => {

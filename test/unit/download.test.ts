@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -432,6 +441,21 @@ test('who lost the lock waits for the other one and takes the result', async (t)
   await expectWhole(job)
 })
 
+test('a file that cannot get its name stays beside it for the next time', async (t) => {
+  await using server = await hostileServer(content, () => ({ delay: 10 }))
+  const job = pull(t, server)
+  const onProgress = () => {
+    if (!existsSync(job.to)) mkdirSync(job.to)
+  }
+  await assert.rejects(job.run({ onProgress, sha256 }), { code: 'PHI2_IO' })
+  rmdirSync(job.to)
+  const [before, saved] = [server.bytesServed, savedBytes(job.to)]
+  assert.ok(saved > 0)
+  assert.equal((await job.run({ sha256 })).verified, 'given')
+  assert.equal(server.bytesServed - before, content.length - saved + 1)
+  await expectWhole(job)
+})
+
 test('a state left beside a finished file is cleared away', async (t) => {
   await using server = await hostileServer(content)
   const job = pull(t, server)
@@ -541,6 +565,6 @@ test('wherever connections are cut and whichever ranges are ignored, the file is
         await expectWhole(job, bytes)
       },
     ),
-    { numRuns: 60 },
+    { numRuns: 40 },
   )
 })

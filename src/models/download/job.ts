@@ -5,17 +5,15 @@ import { checkFreeSpace, freeSpace } from '../../../gguf/free-space.js'
 import { Phi2Error } from '../../errors.js'
 import type { DownloadOptions, DownloadProgress, DownloadResult, DownloadTuning } from '../download.js'
 import { type HttpAnswer, HttpError, shownUrl } from '../http.js'
+import { Failures } from './failures.js'
 import { FileHasher } from './hasher.js'
 import { PartialFile, removePartial } from './partial-file.js'
 import { hasIdentity, openRemote, type RemoteFile, sameFile } from './remote-file.js'
-import { isTransient, retryDelay } from './retry.js'
 import { Speed } from './speed.js'
-import { AskAnew, fetchRanges, fetchWhole } from './transfer.js'
+import { AskAnew, Exhausted, fetchRanges, fetchWhole } from './transfer.js'
 
 // A file that is replaced while it is fetched is begun anew, but not for ever.
 const maxChanges = 3
-// After so many times in a row that a part was not given, the file is taken as a whole.
-const maxRefusedParts = 2
 
 /** One download, by the holder of the lock. */
 export class DownloadJob {
@@ -30,6 +28,8 @@ export class DownloadJob {
   #partial: PartialFile | undefined
   #hasher: FileHasher | undefined
   #changes = 0
+  /** Most bytes that were there at any time: what goes beyond is progress. */
+  #furthest = 0
   #saved = 0
 
   /** @param lost aborts when this process no longer has the lock */
@@ -62,52 +62,43 @@ export class DownloadJob {
    * @param there size of a file that has the name already
    */
   async #fetch(there: number | undefined): Promise<DownloadResult> {
-    const { attempts } = this.#tuning.retry
-    let [failures, refused, furthest] = [0, 0, 0]
-    for (let first = true; ; ) {
-      let whole: HttpAnswer | undefined
-      let started = false
+    const failures = new Failures(this.#tuning.retry)
+    for (;;) {
       try {
-        const { url, headers = {} } = this.#options
-        const { stallTimeout } = this.#tuning
-        const opened = await openRemote(url, refused < maxRefusedParts, {
-          headers,
-          signal: this.#signal,
-          stallTimeout,
-        })
-        whole = opened.whole
-        const remote = this.#expected(opened.remote)
-        if (first && there !== undefined && there === remote.size) {
-          const result = await this.#isThere(there, this.#options.sha256 ?? remote.sha256)
-          if (result) return { ...result, revision: remote.revision }
-        }
-        first = false
-        const partial = await this.#prepare(remote)
-        furthest = Math.max(furthest, partial.intervals.total)
-        started = true
-        await this.#transfer(remote, partial, whole)
-        return await this.#complete(remote, partial)
+        return await this.#attempt(failures.partsWork, this.#remote === undefined ? there : undefined)
       } catch (error) {
         this.#signal.throwIfAborted()
-        const total = this.#partial?.intervals.total ?? 0
-        const progress = total > furthest
-        furthest = Math.max(furthest, total)
-        failures = progress ? 1 : failures + 1
-        if (error instanceof AskAnew) {
-          if (error.withoutPart) refused = progress ? 1 : refused + 1
-          if (failures > attempts) throw await this.#explain(error.cause)
-        } else {
-          // The connections themselves have already tried as often as they may.
-          const tried = started && whole === undefined && !progress
-          if (!isTransient(error, this.#remote !== undefined) || failures > attempts || tried)
-            throw await this.#explain(error)
-        }
-        // The first time it is most likely a signed URL whose time is over.
-        if (!(error instanceof AskAnew) || failures > 1) await this.#pause(failures, error)
-      } finally {
-        whole?.discard()
+        const delay = failures.next(error, this.#madeProgress(), this.#remote !== undefined)
+        if (delay === undefined) throw await this.#explain(error)
+        this.#phase = 'retrying'
+        await sleep(delay, undefined, { signal: this.#signal }).catch(() => this.#signal.throwIfAborted())
       }
     }
+  }
+
+  async #attempt(askForParts: boolean, there: number | undefined): Promise<DownloadResult> {
+    const { url, headers = {}, sha256 } = this.#options
+    const { stallTimeout } = this.#tuning
+    const { remote: found, whole } = await openRemote(url, askForParts, { headers, signal: this.#signal, stallTimeout })
+    try {
+      const remote = this.#expected(found)
+      if (there !== undefined && there === remote.size) {
+        const result = await this.#isThere(there, sha256 ?? remote.sha256)
+        if (result) return { ...result, revision: remote.revision }
+      }
+      const partial = await this.#prepare(remote)
+      await this.#transfer(remote, partial, whole)
+      return await this.#complete(remote, partial)
+    } finally {
+      whole?.discard()
+    }
+  }
+
+  #madeProgress(): boolean {
+    const total = this.#partial?.intervals.total ?? 0
+    const progress = total > this.#furthest
+    this.#furthest = Math.max(this.#furthest, total)
+    return progress
   }
 
   /** Compares what the server says with what was asked for, before any data. */
@@ -162,6 +153,7 @@ export class DownloadJob {
     this.#hasher = new FileHasher(this.#partial.path)
     const { missing } = this.#partial
     if (missing !== undefined) await checkFreeSpace(dirname(to), missing, `Downloading ${basename(to)}`)
+    this.#furthest = Math.max(this.#furthest, this.#partial.intervals.total)
     return this.#partial
   }
 
@@ -184,12 +176,13 @@ export class DownloadJob {
     const given = this.#options.sha256?.toLowerCase()
     const expected = given ?? remote.sha256
     const sha256 = await this.#digest(bytes)
-    this.#partial = undefined
     if (expected !== undefined && sha256 !== expected) {
+      this.#partial = undefined
       await partial.discard()
       throw mismatchError(remote.name, expected, `what came has ${sha256}`)
     }
     await partial.finish()
+    this.#partial = undefined
     this.#report('downloading', bytes, bytes)
     const compared = remote.size === undefined ? 'none' : 'size'
     return {
@@ -219,13 +212,6 @@ export class DownloadJob {
     }
   }
 
-  async #pause(failures: number, error: unknown): Promise<void> {
-    this.#phase = 'retrying'
-    const cause = error instanceof AskAnew ? error.cause : error
-    await sleep(retryDelay(this.#tuning.retry, failures, cause), undefined, { signal: this.#signal }).catch(() => {})
-    this.#signal.throwIfAborted()
-  }
-
   /** On the clock rather than with the data: reports, lets the hashing go on, saves the state. */
   #tick(): void {
     const partial = this.#partial
@@ -249,7 +235,8 @@ export class DownloadJob {
   }
 
   /** What is there and what is to be done, added to what went wrong. */
-  async #explain(error: unknown): Promise<unknown> {
+  async #explain(failure: unknown): Promise<unknown> {
+    const error = failure instanceof AskAnew || failure instanceof Exhausted ? failure.cause : failure
     const { to } = this.#options
     const [done, missing] = [this.#partial?.intervals.total ?? 0, this.#partial?.missing]
     const { code } = error as NodeJS.ErrnoException

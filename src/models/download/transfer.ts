@@ -36,6 +36,16 @@ export class AskAnew extends Error {
   }
 }
 
+/** The last connection has tried as often as it may. */
+export class Exhausted extends Error {
+  override readonly cause: unknown
+
+  constructor(cause: unknown) {
+    super('the server was asked often enough')
+    this.cause = cause
+  }
+}
+
 /** Fetches what is missing over several connections, which take pieces in order from one queue. */
 export async function fetchRanges(options: TransferOptions): Promise<void> {
   const queue = new PieceQueue(options.partial.gaps(options.pieceSize))
@@ -71,8 +81,10 @@ export async function fetchRanges(options: TransferOptions): Promise<void> {
         queue.giveBack(piece)
         if (!isTransient(error, true)) throw error
         // A server may allow fewer connections than we want: the last one decides whether it gives anything at all.
-        if (failures > options.retry.attempts && active > 1) return
-        if (failures > options.retry.attempts) throw error
+        if (failures > options.retry.attempts) {
+          if (active > 1) return
+          throw new Exhausted(error)
+        }
         await pause(retryDelay(options.retry, failures, error))
       }
       if (queue.isDone) finished.abort()
@@ -133,9 +145,8 @@ async function fetchPiece(piece: Interval, options: TransferOptions, signal: Abo
     answer = await openUrl(remote.url, { headers, signal, stallTimeout })
   } catch (error) {
     // 401, 403 and 404 of a signed URL mean that its time is over; 416 that the file is shorter now.
-    if (error instanceof HttpError && error.status !== undefined && !isTransient(error, true))
-      throw new AskAnew(error, false)
-    throw error
+    const refused = error instanceof HttpError && error.status !== undefined && !isTransient(error, true)
+    throw refused ? new AskAnew(error, false) : error
   }
   const range = parseContentRange(answer.headers['content-range'])
   const changed = !isUnchanged(remote, answer) || (range?.size ?? remote.size) !== remote.size
