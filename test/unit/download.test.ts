@@ -30,7 +30,7 @@ const sha256 = sha(content)
 /** Short waits, and pieces so small that a file has many. */
 const quick: Partial<DownloadTuning> = {
   retry: { attempts: 4, firstDelay: 2, maxDelay: 10, maxRetryAfter: 20 },
-  lock: { heartbeat: 20, patience: 200, poll: 10 },
+  lock: { heartbeat: 20, patience: 30_000, poll: 10 },
   pieceSize: 100_000,
   stallTimeout: 150,
   tick: 5,
