@@ -32,7 +32,6 @@ const quick: Partial<DownloadTuning> = {
   retry: { attempts: 4, firstDelay: 2, maxDelay: 10, maxRetryAfter: 20 },
   lock: { heartbeat: 20, patience: 30_000, poll: 10 },
   pieceSize: 100_000,
-  stallTimeout: 150,
   tick: 5,
   saveInterval: 10,
 }
@@ -117,7 +116,7 @@ test('connections that are cut go on where they were', async (t) => {
 test('a connection that stalls counts as cut', async (t) => {
   await using server = await hostileServer(content, ({ index }) => (index % 6 === 2 ? { stallAfter: 30_000 } : {}))
   const job = pull(t, server)
-  await job.run({ sha256 })
+  await download({ url: server.url, to: job.to, sha256 }, { ...quick, stallTimeout: 300 })
   await expectWhole(job)
 })
 
