@@ -131,8 +131,9 @@ export async function download(
 function reportOther({ to, bytes, onProgress }: DownloadOptions): () => Promise<void> {
   const speed = new Speed()
   return async () => {
-    const { done = 0, total = bytes } = (await readProgress(to)) ?? {}
-    onProgress?.({ phase: 'waiting', done, total, bytesPerSecond: speed.record(performance.now(), done) })
+    const { done, total = bytes } = (await readProgress(to)) ?? {}
+    const bytesPerSecond = done === undefined ? 0 : speed.record(performance.now(), done)
+    onProgress?.({ phase: 'waiting', done: done ?? 0, total, bytesPerSecond })
   }
 }
 

@@ -360,6 +360,18 @@ test('an abort rejects with its reason and leaves what came for the next time', 
   assert.equal(server.bytesServed - before, content.length - saved + 1)
 })
 
+test('what was there already does not count as speed', async (t) => {
+  await using server = await hostileServer(content, () => ({ delay: 30 }))
+  const job = pull(t, server)
+  const state = { version: 1, name: `${server.url}/model.gguf`, size: content.length, validator: { etag: honestEtag } }
+  await writeFile(`${job.to}.partial`, content)
+  await writeFile(`${job.to}.partial.json`, JSON.stringify({ ...state, intervals: [[0, 999_000]] }))
+  const speeds: number[] = []
+  await job.run({ onProgress: ({ bytesPerSecond }) => speeds.push(bytesPerSecond) })
+  assert.ok(Math.max(...speeds) < 1_000_000, `${Math.max(...speeds)} bytes per second`)
+  await expectWhole(job)
+})
+
 test('an error of onProgress ends the download and is the caller’s', async (t) => {
   await using server = await hostileServer(content, () => ({ delay: 2 }))
   const mine = new Error('mine')

@@ -22,7 +22,7 @@ export class DownloadJob {
   readonly #lost: AbortSignal
   readonly #failed = new AbortController()
   readonly #signal: AbortSignal
-  readonly #speed = new Speed()
+  #speed = new Speed()
   #phase: DownloadProgress['phase'] = 'downloading'
   #remote: RemoteFile | undefined
   #partial: PartialFile | undefined
@@ -154,6 +154,8 @@ export class DownloadJob {
     const { missing } = this.#partial
     if (missing !== undefined) await checkFreeSpace(dirname(to), missing, `Downloading ${basename(to)}`)
     this.#furthest = Math.max(this.#furthest, this.#partial.intervals.total)
+    // What was there already did not come at any speed.
+    this.#speed = new Speed()
     return this.#partial
   }
 
