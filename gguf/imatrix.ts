@@ -46,7 +46,8 @@ const schema = {
  * await computeImatrix({ model: 'phi-2-f16.gguf', text: await readFile('notes.txt', 'utf8'), to: 'imatrix.gguf' })
  * await quantize({ from: 'phi-2-f16.gguf', to: 'phi-2-q3_k_m.gguf', type: 'q3_k_m', imatrix: 'imatrix.gguf' })
  *
- * @throws {Phi2Error} `PHI2_TEXT_TOO_SHORT` for less than two chunks, `PHI2_DECODE_FAILED` (also for numbers that are not finite), `PHI2_IO` when the file cannot be written, and the codes of
+ * @throws {Phi2Error} `PHI2_TEXT_TOO_SHORT` for less than two chunks, `PHI2_DECODE_FAILED` (also for numbers that are not
+ * finite), `PHI2_IO` when the file cannot be written or is there already (`overwrite: false`), and the codes of
  * `Phi2.load`. A TypeError or RangeError with `PHI2_INVALID_OPTION` for wrong options; `signal.reason` when aborted: then
  * nothing is written.
  */

@@ -64,17 +64,20 @@ const schema = {
  *
  * @example
  * const text = await readFile('wiki.test.raw', 'utf8')
- * const { perplexity, error } = await perplexity({ model: 'phi-2.Q4_K_M.gguf', text, contextSize: 2048 })
+ * const result = await perplexity({ model: 'phi-2.Q4_K_M.gguf', text, contextSize: 2048 })
+ * console.log(`${result.perplexity} ± ${result.error}`)
  *
  * @throws {Phi2Error} `PHI2_TEXT_TOO_SHORT` for less than two chunks, `PHI2_VOCABULARY_MISMATCH` when `against` splits the
  * text into other tokens, `PHI2_DECODE_FAILED` (also for numbers that are not finite), and the codes of `Phi2.load`. A
  * TypeError or RangeError with `PHI2_INVALID_OPTION` for wrong options; `signal.reason` when aborted.
  */
 export async function perplexity(options: PerplexityOptions): Promise<PerplexityResult> {
-  const base = typeof options?.against === 'string' ? (await findModel(options.against)).path : undefined
-  const { found, reading } = await readText(options, schema, (addon, native) =>
-    addon.perplexity({ ...native, path_base: base }),
-  )
+  let base: string | undefined
+  const { found, reading } = await readText(options, schema, async (addon, native) => {
+    const { against, signal } = options
+    if (against !== undefined) base = (await findModel(against, signal)).path
+    return addon.perplexity({ ...native, path_base: base })
+  })
   const nll = estimateMean(found.nll)
   const own = perplexityOf(nll)
   return {

@@ -13,6 +13,7 @@ export interface ReadingOptions {
   batchSize?: number | undefined
   /** Chunks read at most. @default all */
   chunks?: number | undefined
+  /** As for `Phi2.load`, the next three too. */
   threads?: LoadOptions['threads'] | undefined
   gpuLayers?: LoadOptions['gpuLayers'] | undefined
   flashAttention?: LoadOptions['flashAttention'] | undefined

@@ -46,10 +46,10 @@ EngineOptions ChunkContext(const ReadingOptions& options, PositionRange outputs)
 
 }  // namespace
 
-ChunkedText CutIntoChunks(const Model& model, const ReadingOptions& options) {
+std::vector<llama_token> TokenizeText(const Model& model, const ReadingOptions& options) {
   const std::string& text = options.text;
-  const uint32_t n_ctx = options.context.n_ctx;
-  const size_t n_needed = options.n_chunks == 0 ? SIZE_MAX : size_t{n_ctx} * std::max(options.n_chunks, 2U);
+  const size_t n_needed =
+      options.n_chunks == 0 ? SIZE_MAX : size_t{options.context.n_ctx} * std::max(options.n_chunks, 2U);
   std::vector<llama_token> tokens;
   for (size_t at = 0; at < text.size() && tokens.size() < n_needed;) {
     ThrowIfCancelled(options);
@@ -58,6 +58,12 @@ ChunkedText CutIntoChunks(const Model& model, const ReadingOptions& options) {
     tokens.insert(tokens.end(), piece.begin(), piece.end());
     at = end;
   }
+  return tokens;
+}
+
+ChunkedText CutIntoChunks(const Model& model, const ReadingOptions& options) {
+  const uint32_t n_ctx = options.context.n_ctx;
+  std::vector<llama_token> tokens = TokenizeText(model, options);
   if (tokens.size() < size_t{2} * n_ctx) {
     throw Error("PHI2_TEXT_TOO_SHORT", "The text has " + std::to_string(tokens.size()) + " tokens, but chunks of " +
                                            std::to_string(n_ctx) + " need at least " + std::to_string(2 * n_ctx) +

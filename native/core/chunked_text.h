@@ -33,7 +33,10 @@ struct ChunkedText {
   llama_token At(uint32_t chunk, uint32_t pos) const { return tokens[static_cast<size_t>(chunk) * n_ctx + pos]; }
 };
 
-/// Tokenizes no more than is needed. Throws PHI2_TEXT_TOO_SHORT for less than two chunks, PHI2_ABORTED.
+/// The text's tokens, as far as its chunks need them. Throws PHI2_ABORTED.
+std::vector<llama_token> TokenizeText(const Model& model, const ReadingOptions& options);
+
+/// Throws PHI2_TEXT_TOO_SHORT for less than two chunks, PHI2_ABORTED.
 ChunkedText CutIntoChunks(const Model& model, const ReadingOptions& options);
 
 /// Calls `read` for every step of the text in order; it gives the perplexity so far. Reports progress.

@@ -206,6 +206,17 @@ test('a reference that splits the text into other tokens is refused', async () =
   })
 })
 
+test('a reference of before September 2024 is read as Phi-2’s all the same, and its warning says whose it is', async () => {
+  const path = join(folder, 'legacy.gguf')
+  const bytes = readFileSync(tinyModelPath())
+  bytes.write('tokenizer.ggml.xyz', bytes.indexOf('tokenizer.ggml.pre'))
+  writeFileSync(path, bytes)
+  const { warnings, comparison } = await perplexity({ ...base, against: path, text, contextSize: 64, chunks: 1 })
+  assert.equal(comparison!.kld.max, 0)
+  assert.equal(warnings.length, 1)
+  assert.match(warnings[0]!, /^The reference: .*pre-tokenizer/)
+})
+
 test('missing models are told apart from wrong options', async () => {
   const missing = { name: 'Phi2Error', code: 'PHI2_MODEL_NOT_FOUND' }
   await assert.rejects(perplexity({ model: join(folder, 'none.gguf'), text }), missing)
