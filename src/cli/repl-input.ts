@@ -28,6 +28,8 @@ class KeyboardGate extends PassThrough {
     this.#onInterrupt = onInterrupt
     source.on('data', this.#onData)
     source.on('end', this.#onEnd)
+    // Whoever asked a question before has paused it, and then listening alone does not set it going.
+    source.resume()
   }
 
   /** readline looks for this on its input. */

@@ -1,8 +1,17 @@
-import { readdir, rm, rmdir, stat } from 'node:fs/promises'
+import { readdir, rm, stat } from 'node:fs/promises'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import { SOURCE_FILE } from '../../gguf/source.js'
 import { Phi2Error } from '../errors.js'
-import { CHECKPOINTS, cacheFolder, MODELS, nameOfModelFile, type Provenance, readProvenance, refPath } from './cache.js'
+import {
+  CHECKPOINTS,
+  cacheFolder,
+  MODELS,
+  nameOfModelFile,
+  type Provenance,
+  readProvenance,
+  refPath,
+  removeEmpty,
+} from './cache.js'
 import { catalog } from './catalog.js'
 import { readRecord } from './checkpoint.js'
 import { acquireLock } from './download/lock.js'
@@ -60,7 +69,7 @@ export async function removeFromCache(
   const locks: Lock[] = []
   try {
     for (const entry of wanted) locks.push(...(await lockEntry(entry)))
-    for (const entry of wanted) await removeEntry(entry, folder)
+    for (const entry of wanted) await removeEntry(entry)
   } finally {
     for (const lock of locks) await lock.release()
     for (const { path } of wanted) await removeEmpty(dirname(path), folder)
@@ -191,21 +200,9 @@ async function lockEntry({ kind, name, path }: CacheEntry): Promise<Lock[]> {
   return locks
 }
 
-async function removeEntry({ kind, path }: CacheEntry, folder: string): Promise<void> {
+async function removeEntry({ kind, path }: CacheEntry): Promise<void> {
   if (kind === 'checkpoint') return rm(path, { recursive: true, force: true })
   for (const file of await filesBelow(dirname(path))) {
     if (mainFileOf(file) === path && file !== `${path}.lock`) await rm(file, { force: true })
-  }
-  await removeEmpty(dirname(path), folder)
-}
-
-/** The folders that are empty now, but for the cache's own. */
-async function removeEmpty(path: string, folder: string): Promise<void> {
-  for (let at = path; at.startsWith(folder + sep) && dirname(at) !== folder; at = dirname(at)) {
-    try {
-      await rmdir(at)
-    } catch {
-      return
-    }
   }
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile, rmdir, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve, sep } from 'node:path'
 import { writeAtomically } from '../../gguf/atomic-file.js'
 import { type Environment, HUBS, isHubRef, locate, type RemoteRef } from './hub.js'
 
@@ -101,5 +101,16 @@ export async function readProvenance(path: string): Promise<Provenance | undefin
     return typeof value === 'object' && value !== null && 'source' in value ? (value as Provenance) : undefined
   } catch {
     return undefined
+  }
+}
+
+/** Removes a folder and those above it, as far as they are empty, but for the cache's own. */
+export async function removeEmpty(path: string, folder: string): Promise<void> {
+  for (let at = path; at.startsWith(folder + sep) && dirname(at) !== folder; at = dirname(at)) {
+    try {
+      await rmdir(at)
+    } catch {
+      return
+    }
   }
 }

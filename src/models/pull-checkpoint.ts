@@ -2,7 +2,7 @@ import { mkdir, rm, stat } from 'node:fs/promises'
 import { basename, dirname, resolve } from 'node:path'
 import { readModelCard } from '../../gguf/model-card.js'
 import { Phi2Error } from '../errors.js'
-import { type Provenance, readProvenance, writeProvenance } from './cache.js'
+import { cacheFolder, type Provenance, readProvenance, removeEmpty, writeProvenance } from './cache.js'
 import { type Checkpoint, pullCheckpoint } from './checkpoint.js'
 import { acquireLock } from './download/lock.js'
 import { Speed } from './download/speed.js'
@@ -88,7 +88,10 @@ async function makeFrom(
       converted: true,
     }
     if (cached) await writeProvenance(path, provenance)
-    if (!keepCheckpoint) await rm(checkpoint.folder, { recursive: true, force: true })
+    if (!keepCheckpoint) {
+      await rm(checkpoint.folder, { recursive: true, force: true })
+      await removeEmpty(dirname(checkpoint.folder), cacheFolder(context.environment))
+    }
     return { ...resultOf(provenance, path), cached: false }
   } finally {
     await lock.release()
