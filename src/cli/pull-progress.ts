@@ -5,7 +5,7 @@ import { ProgressLine } from './progress-line.js'
 const LABELS: Readonly<Record<PullProgress['step'], string>> = {
   download: 'downloading',
   retry: 'waiting for the server',
-  wait: 'waiting for another download of',
+  wait: 'waiting for another process with',
   verify: 'verifying',
   convert: 'converting to',
   quantize: 'quantizing to',
@@ -30,7 +30,8 @@ export class PullProgressLine {
       this.#label = label
     }
     const speed = bytesPerSecond > 0 && step !== 'verify' ? ` · ${formatRate(bytesPerSecond)}` : ''
-    this.#line?.update(total ? done / total : 0, `${formatAmount(done, total)}${speed}`)
+    const amount = step === 'wait' && done === 0 ? '' : formatAmount(done, total)
+    this.#line?.update(total ? done / total : 0, `${amount}${speed}`)
   }
 
   end(): void {

@@ -1,10 +1,11 @@
-import { readdir, rm, stat } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import { SOURCE_FILE } from '../../gguf/source.js'
 import { Phi2Error } from '../errors.js'
 import {
   CHECKPOINTS,
   cacheFolder,
+  diskBytes,
   MODELS,
   nameOfModelFile,
   type Provenance,
@@ -13,7 +14,7 @@ import {
   removeEmpty,
 } from './cache.js'
 import { catalog } from './catalog.js'
-import { readRecord } from './checkpoint.js'
+import { readRecord } from './checkpoint-record.js'
 import { acquireLock } from './download/lock.js'
 import { formatRef, HUB_NAMES, HUBS } from './hub.js'
 
@@ -164,13 +165,6 @@ async function listCheckpoints(folder: string): Promise<CacheEntry[]> {
 async function filesBelow(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true, recursive: true }).catch(() => [])
   return entries.filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name))
-}
-
-/** What a file takes up: of a download that has holes only what has come. */
-async function diskBytes(path: string): Promise<number> {
-  const file = await stat(path).catch(() => undefined)
-  if (!file) return 0
-  return path.endsWith('.partial') && file.blocks ? Math.min(file.size, file.blocks * 512) : file.size
 }
 
 type Lock = Awaited<ReturnType<typeof acquireLock>>

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readFile, rmdir, writeFile } from 'node:fs/promises'
+import { readFile, rmdir, stat, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join, resolve, sep } from 'node:path'
 import { writeAtomically } from '../../gguf/atomic-file.js'
@@ -113,4 +113,11 @@ export async function removeEmpty(path: string, folder: string): Promise<void> {
       return
     }
   }
+}
+
+/** What a file takes up: of a download that has holes only what has come. */
+export async function diskBytes(path: string): Promise<number> {
+  const file = await stat(path).catch(() => undefined)
+  if (!file) return 0
+  return path.endsWith('.partial') && file.blocks ? Math.min(file.size, file.blocks * 512) : file.size
 }

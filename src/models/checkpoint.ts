@@ -1,10 +1,18 @@
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeAtomically } from '../../gguf/atomic-file.js'
 import { invalidCheckpoint, isIndex, isObject, readJsonObject } from '../../gguf/checkpoint-json.js'
 import { checkFreeSpace } from '../../gguf/free-space.js'
 import { SOURCE_FILE } from '../../gguf/source.js'
+import { diskBytes } from './cache.js'
 import type { KnownFile } from './catalog.js'
+import {
+  type Checkpoint,
+  type CheckpointFile,
+  type CheckpointRecord,
+  readRecord,
+  summary,
+} from './checkpoint-record.js'
 import type { DownloadProgress } from './download.js'
 import { fetchFile } from './fetch.js'
 import { HttpError } from './http.js'
@@ -27,35 +35,6 @@ export interface CheckpointOptions {
   signal?: AbortSignal | undefined
   /** `done` and `total` are of all files. */
   onProgress?: ((progress: DownloadProgress & { file: string }) => void) | undefined
-}
-
-export interface CheckpointFile {
-  bytes: number
-  sha256: string
-  verified: boolean
-}
-
-/** {@link SOURCE_FILE} in a checkpoint's folder, which a conversion reads as well: written after each file, so that a pull that goes on knows what it has. */
-export interface CheckpointRecord {
-  /** As it would be pulled again. */
-  source: string
-  repository: string
-  /** The commit, where the hub tells it; else the branch or tag. */
-  revision: string
-  url: string
-  /** ISO 8601. */
-  date: string
-  complete: boolean
-  files: Readonly<Record<string, CheckpointFile>>
-}
-
-export interface Checkpoint extends CheckpointRecord {
-  folder: string
-  bytes: number
-  /** All weights agree with a hash that was known, or that the hub told. */
-  verified: boolean
-  /** Nothing had to be downloaded. */
-  cached: boolean
 }
 
 const INDEX = 'model.safetensors.index.json'
@@ -86,44 +65,14 @@ const TEXT_FILES = [
  */
 export async function pullCheckpoint(options: CheckpointOptions): Promise<Checkpoint> {
   const { folder, force, reserve } = options
-  const source = force ? undefined : await readRecord(folder)
-  const there = source?.complete ? summary(source, folder, true) : undefined
-  if (there) {
+  const record = force ? undefined : await readRecord(folder)
+  if (record?.complete) {
+    const there = summary(record, folder, true)
     await checkFreeSpace(folder, reserve(there.bytes), 'Converting')
     return there
   }
   await mkdir(folder, { recursive: true })
-  return new CheckpointPull(options, source?.files ?? {}).run()
-}
-
-/** What is known of the checkpoint in a folder; files that are not as they were left count as missing. */
-export async function readRecord(folder: string): Promise<CheckpointRecord | undefined> {
-  try {
-    const source = JSON.parse(await readFile(join(folder, SOURCE_FILE), 'utf8')) as CheckpointRecord
-    const files: Record<string, CheckpointFile> = {}
-    for (const [name, file] of Object.entries(source.files)) {
-      if ((await sizeOf(join(folder, name))) === file.bytes) files[name] = file
-    }
-    const complete = source.complete && Object.keys(files).length === Object.keys(source.files).length
-    return { ...source, files, complete }
-  } catch {
-    return undefined
-  }
-}
-
-function summary(source: CheckpointRecord, folder: string, cached: boolean): Checkpoint {
-  const weights = Object.entries(source.files).filter(([name]) => name.endsWith('.safetensors'))
-  return {
-    ...source,
-    folder,
-    bytes: Object.values(source.files).reduce((sum, { bytes }) => sum + bytes, 0),
-    verified: weights.every(([, { verified }]) => verified),
-    cached,
-  }
-}
-
-async function sizeOf(path: string): Promise<number> {
-  return (await stat(path).catch(() => undefined))?.size ?? 0
+  return new CheckpointPull(options, record).run()
 }
 
 class CheckpointPull {
@@ -133,14 +82,14 @@ class CheckpointPull {
   /** Bytes of the files so far, and of all as far as is known. */
   #done = 0
   #total: number
-  /** Once the hub has told the commit, all files are of that one. */
+  /** Once the hub has told the commit, all files are of that one, also those of a later time. */
   #ref: HubRef
   #listed: ReadonlyMap<string, ListedFile> | undefined
 
-  constructor(options: CheckpointOptions, kept: Readonly<Record<string, CheckpointFile>>) {
+  constructor(options: CheckpointOptions, before: CheckpointRecord | undefined) {
     this.#options = options
-    this.#kept = kept
-    this.#ref = options.ref
+    this.#kept = before?.files ?? {}
+    this.#ref = { ...options.ref, ...(isCommit(before?.revision) && { revision: before.revision }) }
     this.#total = Object.values(options.known).reduce((sum, { bytes }) => sum + bytes, 0)
   }
 
@@ -151,7 +100,9 @@ class CheckpointPull {
 
     const weights = await this.#weights()
     this.#total = Math.max(this.#total, this.#done + weights.bytes)
-    const there = weights.names.reduce((sum, name) => sum + (this.#kept[name]?.bytes ?? 0), 0)
+    let there = 0
+    for (const name of weights.names)
+      there += this.#kept[name]?.bytes ?? (await diskBytes(join(folder, `${name}.partial`)))
     await checkFreeSpace(folder, weights.bytes - there + reserve(weights.bytes), 'Pulling the checkpoint')
     for (const name of weights.names) await this.#fetch(name, false)
     return summary(await this.#record(true), folder, false)
@@ -192,7 +143,7 @@ class CheckpointPull {
         signal,
         onProgress: (progress) => this.#report(name, progress),
       })
-      if (/^[0-9a-f]{40}$/.test(fetched.revision ?? '')) this.#ref = { ...this.#ref, revision: fetched.revision }
+      if (isCommit(fetched.revision)) this.#ref = { ...this.#ref, revision: fetched.revision }
       const verified = fetched.verified || weights.includes(fetched.sha256)
       this.#finished(name, { bytes: fetched.bytes, sha256: fetched.sha256, verified })
       await this.#record(false)
@@ -227,6 +178,10 @@ class CheckpointPull {
     await writeAtomically(join(folder, SOURCE_FILE), (path) => writeFile(path, `${JSON.stringify(source, null, 2)}\n`))
     return source
   }
+}
+
+function isCommit(revision: string | undefined): revision is string {
+  return /^[0-9a-f]{40}$/.test(revision ?? '')
 }
 
 /** A file beside the index, whatever the index says. */

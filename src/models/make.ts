@@ -5,7 +5,7 @@ import { FILE_TYPES, type QuantizeType } from '../../gguf/file-types.js'
 import { checkFreeSpace } from '../../gguf/free-space.js'
 import { OUT_TYPES, type OutType } from '../../gguf/out-types.js'
 import { quantize } from '../../gguf/quantize.js'
-import type { Checkpoint } from './checkpoint.js'
+import type { Checkpoint } from './checkpoint-record.js'
 
 export interface MakeOptions {
   checkpoint: Checkpoint

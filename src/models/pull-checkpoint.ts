@@ -1,9 +1,11 @@
 import { mkdir, rm, stat } from 'node:fs/promises'
 import { basename, dirname, resolve } from 'node:path'
+import { fileError } from '../../gguf/atomic-file.js'
 import { readModelCard } from '../../gguf/model-card.js'
 import { Phi2Error } from '../errors.js'
 import { cacheFolder, type Provenance, readProvenance, removeEmpty, writeProvenance } from './cache.js'
-import { type Checkpoint, pullCheckpoint } from './checkpoint.js'
+import { pullCheckpoint } from './checkpoint.js'
+import type { Checkpoint } from './checkpoint-record.js'
 import { acquireLock } from './download/lock.js'
 import { Speed } from './download/speed.js'
 import { hashFile } from './fetch.js'
@@ -20,12 +22,17 @@ export async function pullCheckpointTarget(
   options: PullOptions,
   context: PullContext,
 ): Promise<PullResult> {
-  if (options.convert !== undefined) return makeFrom(target, madeType(options.convert), options, context)
-  const folder = options.to === undefined ? target.folder : resolve(options.to)
-  const checkpoint = await getCheckpoint(target, folder, options, context, () => 0)
-  const { bytes, cached, verified } = checkpoint
-  const license = await licenseOf(checkpoint)
-  return { path: folder, bytes, sha256: undefined, verified, source: formatRef(target.ref), license, cached }
+  const { convert, to } = options
+  try {
+    if (convert !== undefined) return await makeFrom(target, madeType(convert), options, context)
+    const folder = to === undefined ? target.folder : resolve(to)
+    const checkpoint = await getCheckpoint(target, folder, options, context, () => 0)
+    const { bytes, cached, verified } = checkpoint
+    const license = await licenseOf(checkpoint)
+    return { path: folder, bytes, sha256: undefined, verified, source: formatRef(target.ref), license, cached }
+  } catch (error) {
+    throw fileError(to ?? target.folder, error)
+  }
 }
 
 function getCheckpoint(
@@ -60,12 +67,15 @@ async function makeFrom(
   options: PullOptions,
   context: PullContext,
 ): Promise<PullResult> {
-  const { force = false, keepCheckpoint = true, signal } = options
+  const { force = false, keepCheckpoint = true, onProgress, signal } = options
   const path = await destination(options.to, target.modelPath(type))
   const cached = isCached(path, context)
   await mkdir(dirname(path), { recursive: true })
   // Somebody else who makes the same model is waited for, and then it is there.
-  const lock = await acquireLock(`${path}.lock`, { signal })
+  const lock = await acquireLock(`${path}.lock`, {
+    signal,
+    onWait: () => onProgress?.({ step: 'wait', file: basename(path), done: 0, total: undefined, bytesPerSecond: 0 }),
+  })
   try {
     const made = force ? undefined : await madeBefore(path, target)
     if (made) return { ...resultOf(made, path), cached: true }

@@ -2,8 +2,6 @@ import { checkBoolean, checkChoice, checkText } from '../../gguf/checks.js'
 import { type Catalog, catalog } from './catalog.js'
 import { type Environment, HUB_NAMES, type Hub } from './hub.js'
 import type { MadeType } from './names.js'
-import { pullCheckpointTarget } from './pull-checkpoint.js'
-import { pullFile } from './pull-file.js'
 import { findTarget } from './pull-target.js'
 
 export interface PullOptions {
@@ -31,7 +29,7 @@ export interface PullOptions {
 
 export interface PullProgress {
   /**
-   * `retry` while the server is given time; `wait` while another process downloads the same; `verify` while nothing but
+   * `retry` while the server is given time; `wait` while another process pulls the same; `verify` while nothing but
    * the hash is left.
    */
   step: 'download' | 'retry' | 'wait' | 'verify' | 'convert' | 'quantize'
@@ -90,7 +88,9 @@ export async function pullFrom(options: PullOptions, context: PullContext): Prom
   checkOptions(options)
   options.signal?.throwIfAborted()
   const target = findTarget(options, context)
-  return target.kind === 'file' ? pullFile(target, options, context) : pullCheckpointTarget(target, options, context)
+  // The HTTP client takes a tenth of a second to load: only who downloads waits for it.
+  if (target.kind === 'file') return (await import('./pull-file.js')).pullFile(target, options, context)
+  return (await import('./pull-checkpoint.js')).pullCheckpointTarget(target, options, context)
 }
 
 function checkOptions({ force, from, keepCheckpoint, model, to }: PullOptions): void {

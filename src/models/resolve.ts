@@ -120,8 +120,12 @@ function wholeRepository(name: string): Phi2Error {
 }
 
 function find(path: string): ResolvedModel | undefined {
-  const file = statSync(path, { throwIfNoEntry: false })
-  return file && { path, bytes: file.size, embedded: path === tinyModelPath() }
+  try {
+    return { path, bytes: statSync(path).size, embedded: path === tinyModelPath() }
+  } catch {
+    // not there, or nothing to be read: a cache that cannot be entered has no models
+    return undefined
+  }
 }
 
 function fail(code: 'PHI2_MODEL_NOT_FOUND', message: string): never {

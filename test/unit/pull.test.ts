@@ -9,6 +9,7 @@ import type { Catalog, CatalogSource } from '../../src/models/catalog.js'
 import { acquireLock } from '../../src/models/download/lock.js'
 import { parseRemoteRef } from '../../src/models/hub.js'
 import { type PullOptions, type PullProgress, type PullResult, pullFrom } from '../../src/models/pull.js'
+import { resolveModel } from '../../src/models/resolve.js'
 import { COMMIT, type HubOptions, hubServer, sha256 } from '../helpers/hub-server.js'
 import { temporaryFolder } from '../helpers/model.js'
 
@@ -293,6 +294,7 @@ describe('a pull of a checkpoint', () => {
     const { path } = await pull({ model })
     const asked = hub.requests.slice(before).filter(({ server }) => server === 'hub')
     const names = new Set(asked.map(({ path }) => path.split('/').at(-1)))
+    for (const request of asked) assert.match(request.path, new RegExp(`/resolve/${COMMIT}/`))
     assert.equal(names.has('model-00002-of-00002.safetensors'), true)
     assert.equal(names.has('model-00001-of-00002.safetensors') || names.has('config.json'), false)
 
@@ -357,6 +359,19 @@ describe('options of a pull', () => {
       await assert.rejects(pull(options), { code: 'PHI2_INVALID_OPTION', message }, JSON.stringify(options))
     }
     assert.equal(hub.requests.length, 0)
+  })
+
+  it('a cache that cannot be made is an error, and to look into it finds nothing', async () => {
+    const { environment } = await workplace()
+    const file = join(temporaryFolder(), 'file')
+    writeFileSync(file, '')
+    const unusable = { ...environment, PHI2_CACHE: join(file, 'cache') }
+    for (const options of [{}, { model: 'microsoft/phi-2' }, { convert: 'q8_0' }] as PullOptions[]) {
+      const pull = pullFrom(options, { catalog: catalogOf(source('phi-2.gguf')), environment: unusable })
+      await assert.rejects(pull, { code: 'PHI2_IO' })
+    }
+    assert.deepEqual(await listCache(unusable.PHI2_CACHE), [])
+    assert.equal('embedded' in resolveModel(undefined, unusable), true)
   })
 
   it('an abort rejects with the signal’s reason, and what came is resumed', async () => {
