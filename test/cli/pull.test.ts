@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { catalog } from '../../src/models/catalog.js'
 import { tinyModelPath } from '../../src/models/resolve.js'
 import { type HubServer, hubServer } from '../helpers/hub-server.js'
 import { temporaryFolder, tinyCheckpoint } from '../helpers/model.js'
@@ -80,38 +79,6 @@ test('cache shows, removes and finds what was pulled', async () => {
   const removed = await run('cache', 'rm', '--all')
   assert.match(removed.stderr, /^phi2: removed hf:org\/name\/tiny\.gguf@v1 \(43\.\d MB\)\n$/)
   assert.deepEqual(JSON.parse(output(await run('cache', 'ls', '--json'))), [])
-})
-
-test('wrong uses of pull and cache are refused with what is meant', async () => {
-  const { run } = workplace()
-  for (const [args, message] of [
-    [['pull', 'a', 'b'], /one name/],
-    [['pull', 'q4_k_m', '--list'], /leave out the name/],
-    [['pull', '--convert', 'q9_x'], /q4_k_m/],
-    [['pull', '--convert', 'iq1_s'], /importance matrix/],
-    [['pull', '--no-keep-checkpoint'], /--convert/],
-    [['pull', 'q4_k_m', '--convert', 'f16'], /GGUF file/],
-    [['pull', '--from', 'github'], /huggingface, modelscope/],
-    [['cache', 'wipe'], /cache ls.*cache rm/],
-    [['cache', 'rm'], /--all/],
-    [['cache', 'rm', 'x', '--all'], /--all/],
-    [['cache', 'ls', 'x'], /takes no names/],
-    [['cache', 'path', '--all'], /takes no --all/],
-  ] as const) {
-    const { code, stderr, stdout } = await run(...args)
-    assert.deepEqual([code, stdout], [2, ''], `${args.join(' ')}: ${stderr}`)
-    assert.match(stderr, message)
-  }
-})
-
-test('--list shows the catalog, as a table and for programs', async () => {
-  const { run } = workplace()
-  const table = output(await run('pull', '--list'))
-  for (const { name } of catalog.models) assert.match(table, new RegExp(`^${name} +\\d\\.\\d\\d GB +MIT`, 'm'))
-  assert.match(table, /^q4_k_m +1\.79 GB .*the default/m)
-  const list = JSON.parse(output(await run('pull', '--list', '--json')))
-  assert.equal(list.length, catalog.models.length + 1)
-  assert.equal(list.find(({ name }: { name: string }) => name === 'q4_k_m').cached, false)
 })
 
 test('a download that is refused ends with 1, and nowhere is the token', async () => {
