@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { readFile, rmdir, stat, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { dirname, join, resolve, sep } from 'node:path'
+import { basename, dirname, join, resolve, sep } from 'node:path'
 import { writeAtomically } from '../../gguf/atomic-file.js'
 import { type Environment, HUBS, isHubRef, locate, type RemoteRef } from './hub.js'
 
@@ -120,4 +120,13 @@ export async function diskBytes(path: string): Promise<number> {
   const file = await stat(path).catch(() => undefined)
   if (!file) return 0
   return path.endsWith('.partial') && file.blocks ? Math.min(file.size, file.blocks * 512) : file.size
+}
+
+/** Removes what killed processes left of files that they wrote beside `path`. For the holder of its lock. */
+export async function removeLeftovers(path: string): Promise<void> {
+  const [folder, name] = [dirname(path), basename(path)]
+  for (const file of await readdir(folder)) {
+    const isLeft = file.startsWith(name) && /^(\.[0-9a-f]{8}\.partial)+$/.test(file.slice(name.length))
+    if (isLeft) await rm(join(folder, file), { force: true })
+  }
 }

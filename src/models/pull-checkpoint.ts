@@ -3,7 +3,7 @@ import { basename, dirname, resolve } from 'node:path'
 import { fileError } from '../../gguf/atomic-file.js'
 import { readModelCard } from '../../gguf/model-card.js'
 import { Phi2Error } from '../errors.js'
-import { cacheFolder, type Provenance, readProvenance, removeEmpty, writeProvenance } from './cache.js'
+import { cacheFolder, type Provenance, readProvenance, removeEmpty, removeLeftovers, writeProvenance } from './cache.js'
 import { pullCheckpoint } from './checkpoint.js'
 import type { Checkpoint } from './checkpoint-record.js'
 import { acquireLock } from './download/lock.js'
@@ -82,6 +82,7 @@ async function makeFrom(
     if (!cached && !force && (await fileSize(path)) !== undefined) {
       throw new Phi2Error('PHI2_IO', `${path} exists already. Choose another place, or force (--force) to replace it.`)
     }
+    if (cached) await removeLeftovers(path)
     const reserve = (bytes: number) => roomToMake(type, bytes)
     const checkpoint = await getCheckpoint(target, target.folder, options, context, reserve)
     await makeModel({ checkpoint, type, to: path, signal, onProgress: progressOf(path, checkpoint, options) })

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { after, before, beforeEach, test } from 'node:test'
 import { listCache, pull } from '../../gguf/index.js'
@@ -93,6 +93,9 @@ test('a type is made from the checkpoint in the catalog, once for two who ask, a
   const steps = new Set<string>()
   const make = () =>
     pullFrom({ convert: 'q5_k_m', onProgress: ({ step }) => steps.add(step) }, { catalog: known, environment })
+  const left = `${namedModelPath('q5_k_m')}.12345678.partial.abcdef12.partial`
+  mkdirSync(dirname(left), { recursive: true })
+  writeFileSync(left, 'of a process that was killed')
   const [one, two] = await Promise.all([make(), make()])
   assert.equal(one.path, namedModelPath('q5_k_m'))
   assert.deepEqual([one.cached, two.cached].sort(), [false, true])
@@ -108,5 +111,6 @@ test('a type is made from the checkpoint in the catalog, once for two who ask, a
       ['q5_k_m', true],
     ],
   )
+  assert.equal(existsSync(left), false)
   await origin[Symbol.asyncDispose]()
 })
