@@ -8,7 +8,7 @@ import { generateSchema, loadSchema, type OptionSpec } from '../../src/options.j
 import { packageRoot } from '../../src/package-root.js'
 
 const read = (path: string): string => readFileSync(join(packageRoot(), path), 'utf8')
-const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md']
+const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'docs/toolkit.md']
 const readme = read('README.md')
 
 describe('the snippets of README', () => {
@@ -73,7 +73,7 @@ describe('the documents', () => {
 
     it(`${document} names only flags that its commands have`, () => {
       for (const { command, flag } of flagsIn(read(document))) {
-        assert.ok(flagsOf(command).has(flag), `${document}: ${flag} is no option of \`${command}\``)
+        assert.ok(flagsOf(command).has(flag.replace(/^--no-/, '--')), `${document}: ${flag} is no option of \`${command}\``)
       }
     })
 
