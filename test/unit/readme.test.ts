@@ -73,7 +73,10 @@ describe('the documents', () => {
 
     it(`${document} names only flags that its commands have`, () => {
       for (const { command, flag } of flagsIn(read(document))) {
-        assert.ok(flagsOf(command).has(flag.replace(/^--no-/, '--')), `${document}: ${flag} is no option of \`${command}\``)
+        assert.ok(
+          flagsOf(command).has(flag.replace(/^--no-/, '--')),
+          `${document}: ${flag} is no option of \`${command}\``,
+        )
       }
     })
 
