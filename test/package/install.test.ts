@@ -10,7 +10,11 @@ import { temporaryFolder } from '../helpers/model.js'
 // binaries do not exist yet.
 const folder = temporaryFolder()
 const app = join(folder, 'app')
-const env: NodeJS.ProcessEnv = { ...process.env, PHI2_BINDING: join(packageRoot(), 'build', 'Release', 'phi2.node') }
+const env: NodeJS.ProcessEnv = {
+  ...process.env,
+  PHI2_BINDING: join(packageRoot(), 'build', 'Release', 'phi2.node'),
+  PHI2_CACHE: join(folder, 'cache'),
+}
 delete env.PHI2_MODEL
 const quiet = ['--no-audit', '--no-fund', '--loglevel=error']
 
@@ -59,17 +63,32 @@ test('CommonJS requires it', () => {
   assert.equal(status, 0)
 })
 
-test('the toolkit is importable as phi2/gguf', () => {
-  const { stdout, stderr } = run(
+test('the toolkit of phi2/gguf makes, quantizes, inspects, measures and downloads models', () => {
+  const { status, stdout, stderr } = run(
     'toolkit.mjs',
-    `import { readHeader } from 'phi2/gguf'
+    `import { readFileSync } from 'node:fs'
+    import { createServer } from 'node:http'
+    import { convert, inspect, listCache, perplexity, pull, quantize, synthCheckpoint } from 'phi2/gguf'
     import { Phi2 } from 'phi2'
-    const phi2 = await Phi2.load()
-    const header = await readHeader(phi2.info.path)
-    console.log(header.tensors.length)`,
+    await synthCheckpoint({ to: 'checkpoint', layers: 1, embeddingSize: 256, heads: 4 })
+    const { path } = await convert({ from: 'checkpoint', to: 'f16.gguf', verify: true })
+    await quantize({ from: path, to: 'small.gguf', type: 'q4_k_m' })
+    const { model, tensors } = await inspect({ source: 'small.gguf' })
+    console.log(model.fileType, tensors.length)
+    const measured = await perplexity({ model: path, text: 'One two three. '.repeat(100), contextSize: 64 })
+    console.log(Number.isFinite(measured.perplexity))
+    const server = createServer((_, answer) => answer.end(readFileSync('small.gguf')))
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const url = 'http://127.0.0.1:' + server.address().port + '/pulled.gguf'
+    await pull({ model: url })
+    server.close()
+    const phi2 = await Phi2.load({ model: url })
+    console.log(phi2.info.embeddingSize, (await listCache()).length)
+    await phi2.close()`,
   )
   assert.equal(stderr, '')
-  assert.equal(stdout, '75\n')
+  assert.equal(stdout, 'q4_k_m 19\ntrue\n256 1\n')
+  assert.equal(status, 0)
 })
 
 test('npx phi2 answers', () => {
@@ -88,6 +107,7 @@ test('types of the installed package satisfy a strict consumer under node16 and 
   writeFileSync(
     join(app, 'consumer.mts'),
     `import { type Answer, type GenerateOptions, Phi2, Phi2Error } from 'phi2'
+    import { type Inspection, inspect, pull } from 'phi2/gguf'
     const options: GenerateOptions = { maxTokens: 5, stop: ['x'] }
     const phi2: Phi2 = await Phi2.load({ model: 'tiny' })
     const answer: Answer = await phi2.ask('x', options)
@@ -96,7 +116,10 @@ test('types of the installed package satisfy a strict consumer under node16 and 
     const dropped: number = (await phi2.chat().say('x')).droppedTurns
     // @ts-expect-error unknown option
     phi2.ask('x', { maxtokens: 5 })
-    export { answer, dropped, Phi2Error, source }`,
+    const { memory }: Inspection = await inspect({ source: 'tiny' })
+    const total: number | undefined = memory?.total
+    const { verified } = await pull({ convert: 'Q4_K_M', onProgress: ({ done }) => done.toFixed() })
+    export { answer, dropped, Phi2Error, source, total, verified }`,
   )
   const tsc = join(packageRoot(), 'node_modules', 'typescript', 'bin', 'tsc')
   const types = join(packageRoot(), 'node_modules', '@types')
