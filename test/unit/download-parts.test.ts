@@ -31,6 +31,14 @@ test('intervals are the same as a set of bytes, whatever is added in whichever o
         Array.from({ length: size }, (_, i) => i).filter((i) => !bytes.has(i)),
       )
       assert.ok(gaps.every(({ start, end }) => end - start <= pieceSize))
+      const [from = 0, to = size] = pieces[0] ?? []
+      const within = intervals
+        .missing(from, to)
+        .flatMap(({ start, end }) => missing.filter((i) => start <= i && i < end))
+      assert.deepEqual(
+        within,
+        missing.filter((i) => from <= i && i < to),
+      )
       const copy = Intervals.parse(JSON.parse(JSON.stringify(intervals)), size)
       assert.deepEqual([copy.total, copy.toJSON()], [intervals.total, intervals.toJSON()])
       // Touching ones are joined, so that the list stays short.
@@ -52,7 +60,9 @@ test('a file is the same by the hub’s hash, else by its place and validator', 
   assert.ok(!sameFile(file, { ...file, size: 11 }))
   assert.ok(!sameFile(file, { ...file, name: 'http://b/x' }))
   assert.ok(!sameFile(file, { ...file, validator: { etag: '"2"' } }))
-  assert.ok(!sameFile({ ...file, validator: {} }, { ...file, validator: {} }))
+  for (const vague of [{ validator: {} }, { validator: { etag: 'W/"1"' } }, { size: undefined }]) {
+    assert.ok(!sameFile({ ...file, ...vague }, { ...file, ...vague }), JSON.stringify(vague))
+  }
   const hashed = { ...file, sha256: 'a' }
   assert.ok(sameFile(hashed, { ...hashed, name: 'http://b/x', validator: { etag: '"2"' } }))
   assert.ok(!sameFile(hashed, { ...hashed, sha256: 'b' }))

@@ -14,6 +14,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { Intervals } from '../../src/models/download/intervals.js'
 import {
@@ -262,6 +263,76 @@ test('a server that ignores ranges every now and then, or from now on, is no tro
     await job.run({ sha256 })
     await expectWhole(job)
   }
+})
+
+test('what was hashed is never written over: wrong bytes in a second answer do not get the name', async (t) => {
+  const wrong = Buffer.concat([Buffer.alloc(500_000), content.subarray(500_000)])
+  for (const etag of [honestEtag, 'W/"one"', null]) {
+    await using server = await hostileServer(content, ({ index }) => {
+      const fault = { etag, ignoreRange: true }
+      // Time for the hash to come as far as the bytes.
+      return index === 0 ? { ...fault, cutAfter: 600_000, delay: 10 } : { ...fault, bytes: wrong, after: sleep(200) }
+    })
+    const job = pull(t, server)
+    const right = await job.run({ sha256 }).then(
+      () => true,
+      (error) => {
+        assert.equal(error.code, 'PHI2_CHECKSUM_MISMATCH')
+        return false
+      },
+    )
+    assert.equal(right, etag === honestEtag)
+    if (right) await expectWhole(job)
+    else assert.deepEqual(job.files(), [])
+  }
+})
+
+test('of a file that nothing identifies, a second answer is taken without any of the first', async (t) => {
+  const now = new Date().toUTCString()
+  const shorter = bytesOf(500_000, 2)
+  for (const said of [
+    { etag: 'W/"one"', chunked: true },
+    { etag: null, chunked: true },
+    { etag: honestEtag, chunked: true },
+    // As long as the second lasts, another version can have the same date.
+    { etag: null, headers: { 'last-modified': now, date: now } },
+  ] satisfies Fault[]) {
+    const bytes = 'headers' in said ? bytesOf(content.length, 2) : shorter
+    await using server = await hostileServer(content, ({ index }) =>
+      index < 3 ? { ...said, ignoreRange: said.chunked ?? false, cutAfter: 700_000 } : { ...said, bytes },
+    )
+    const job = pull(t, server)
+    assert.equal((await job.run()).sha256, sha(bytes), JSON.stringify(said))
+    await expectWhole(job, bytes)
+  }
+})
+
+test('a date of a second that is over identifies a file', async (t) => {
+  const date = new Date(Date.now() - 5000).toUTCString()
+  await using server = await hostileServer(content, ({ index, headers }) => {
+    // As a server that knows no ETag compares it.
+    if (headers['if-range'] === date) delete headers['if-range']
+    return { etag: null, headers: { 'last-modified': date }, ...(index === 2 ? { cutAfter: 50_000 } : {}) }
+  })
+  const job = pull(t, server)
+  await job.run()
+  await expectWhole(job)
+  assert.ok(server.requests.length > 10)
+})
+
+test('a part that comes compressed, or without the ETag that the file has, is not written', async (t) => {
+  await using zipped = await hostileServer(content, ({ index }) =>
+    index > 0 ? { headers: { 'content-encoding': 'gzip' } } : {},
+  )
+  await assert.rejects(pull(t, zipped).run(), { code: 'PHI2_DOWNLOAD_FAILED', message: /compressed/ })
+  const other = bytesOf(content.length, 2)
+  await using server = await hostileServer(content, ({ index, headers, start }) => {
+    delete headers['if-range']
+    return index > 3 && start !== undefined ? { bytes: other, etag: null } : {}
+  })
+  const job = pull(t, server)
+  await job.run()
+  await expectWhole(job)
 })
 
 test('without any validator a file is not put together from parts', async (t) => {
@@ -577,5 +648,61 @@ test('wherever connections are cut and whichever ranges are ignored, the file is
       },
     ),
     { numRuns: 40 },
+  )
+})
+
+test('whenever the file changes, what gets the name is one version of it from beginning to end', async (t) => {
+  const versions = [1, 2, 3].map((seed) => bytesOf(120_000, seed))
+  const step = fc.record({
+    version: fc.nat(2),
+    validator: fc.constantFrom('etag', 'weak', 'date', 'none'),
+    ignoreRange: fc.boolean(),
+    ignoreIfRange: fc.boolean(),
+    chunked: fc.boolean(),
+    cutAfter: fc.option(fc.nat(100_000), { nil: undefined }),
+  })
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(step, { minLength: 1, maxLength: 14 }),
+      fc.integer({ min: 1, max: 4 }),
+      async (steps, connections) => {
+        let asked = 0
+        await using server = await hostileServer(versions[0]!, ({ headers }) => {
+          // In the end the file stays as it is.
+          const { validator, version, ignoreIfRange, cutAfter, ...given } = steps[asked++] ?? {
+            ...{ ...steps.at(-1)!, ignoreRange: false, ignoreIfRange: false, chunked: false, cutAfter: undefined },
+          }
+          const date = new Date(Date.UTC(2024, 0, 1 + version)).toUTCString()
+          // Who neither looks at the condition nor names the version cannot be found out.
+          if ((ignoreIfRange && validator !== 'none') || headers['if-range'] === date) delete headers['if-range']
+          return {
+            ...given,
+            ...(cutAfter !== undefined && { cutAfter }),
+            bytes: versions[version]!,
+            etag: { etag: `"${version}"`, weak: 'W/"any"', date: null, none: null }[validator],
+            headers: validator === 'date' ? { 'last-modified': date } : {},
+          }
+        })
+        const job = pull(t, server)
+        const tuning = {
+          ...quick,
+          pieceSize: 25_000,
+          retry: { ...quick.retry!, attempts: 20, firstDelay: 1, maxDelay: 2 },
+        }
+        try {
+          await download({ url: server.url, to: job.to, connections }, tuning)
+        } catch (error) {
+          assert.equal((error as { code?: string }).code, 'PHI2_DOWNLOAD_FAILED')
+          assert.ok(!job.files().includes('model.gguf'))
+          return
+        }
+        const got = await readFile(job.to)
+        assert.ok(
+          versions.some((bytes) => bytes.equals(got)),
+          `${got.length} bytes of several versions`,
+        )
+      },
+    ),
+    { numRuns: 30 },
   )
 })

@@ -47,17 +47,25 @@ export class Intervals {
     this.#total += high - low
   }
 
+  /** What is missing of the bytes from `start` to before `end`, in order. */
+  missing(start: number, end: number): Interval[] {
+    const gaps: Interval[] = []
+    let position = start
+    for (const there of [...this.#list, { start: end, end }]) {
+      if (there.start > position) gaps.push({ start: position, end: Math.min(there.start, end) })
+      position = Math.max(position, there.end)
+      if (position >= end) break
+    }
+    return gaps
+  }
+
   /** What is missing of a file of `size` bytes, in order, in pieces of `pieceSize` at most. */
   gaps(size: number, pieceSize: number): Interval[] {
-    const pieces: Interval[] = []
-    let position = 0
-    for (const { start, end } of [...this.#list, { start: size, end: size }]) {
-      for (; position < start; position += pieceSize) {
-        pieces.push({ start: position, end: Math.min(start, position + pieceSize) })
-      }
-      position = end
-    }
-    return pieces
+    return this.missing(0, size).flatMap(({ start, end }) => {
+      const pieces: Interval[] = []
+      for (let at = start; at < end; at += pieceSize) pieces.push({ start: at, end: Math.min(end, at + pieceSize) })
+      return pieces
+    })
   }
 
   toJSON(): [number, number][] {

@@ -28,6 +28,8 @@ export class DownloadJob {
   #partial: PartialFile | undefined
   #hasher: FileHasher | undefined
   #changes = 0
+  /** The server has given parts of the file, now or in an earlier call. */
+  #inParts = false
   /** Most bytes that were there at any time: what goes beyond is progress. */
   #furthest = 0
   #saved = 0
@@ -87,6 +89,7 @@ export class DownloadJob {
         if (result) return { ...result, revision: remote.revision }
       }
       const partial = await this.#prepare(remote)
+      this.#inParts ||= remote.ranges
       await this.#transfer(remote, partial, whole)
       return await this.#complete(remote, partial)
     } finally {
@@ -130,7 +133,7 @@ export class DownloadJob {
     return { ...result, sha256: found, verified: this.#options.sha256 === undefined ? 'hub' : 'given' }
   }
 
-  /** The partial file for what the server has now; one of another file is thrown away. */
+  /** The partial file for what the server has now; what cannot be told to be of this file is thrown away. */
   async #prepare(remote: RemoteFile): Promise<PartialFile> {
     const before = this.#remote
     this.#remote = remote
@@ -150,12 +153,13 @@ export class DownloadJob {
     await this.#hasher?.close()
     const { to } = this.#options
     this.#partial = await PartialFile.open(to, remote)
+    // What was there already did not come at any speed.
+    this.#speed = new Speed()
+    this.#inParts = this.#partial.intervals.total > 0
     this.#hasher = new FileHasher(this.#partial.path)
     const { missing } = this.#partial
     if (missing !== undefined) await checkFreeSpace(dirname(to), missing, `Downloading ${basename(to)}`)
     this.#furthest = Math.max(this.#furthest, this.#partial.intervals.total)
-    // What was there already did not come at any speed.
-    this.#speed = new Speed()
     return this.#partial
   }
 
@@ -258,7 +262,8 @@ export class DownloadJob {
   /** Whether another call can go on with what there is. */
   #isUseful(): boolean {
     const [partial, remote] = [this.#partial, this.#remote]
-    return partial !== undefined && remote?.ranges === true && hasIdentity(remote) && partial.intervals.total > 0
+    const there = partial?.intervals.total ?? 0
+    return this.#inParts && remote !== undefined && hasIdentity(remote) && there > 0
   }
 
   /** After a failure. */

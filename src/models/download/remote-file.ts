@@ -49,9 +49,7 @@ export async function openRemote(
   const range = parseContentRange(answer.headers['content-range'])
   if (range?.start !== 0 || range.size === undefined) return describeWhole(name, await plain())
   const remote = describe(name, answer, range.size, true)
-  // Parts of two versions could be mixed and nobody would notice.
-  const unknown = ifRange(remote.validator)['if-range'] === undefined && remote.sha256 === undefined
-  return unknown ? describeWhole(name, await plain()) : { remote }
+  return hasIdentity(remote) ? { remote } : describeWhole(name, await plain())
 }
 
 function describeWhole(name: string, whole: HttpAnswer): { remote: RemoteFile; whole: HttpAnswer } {
@@ -86,7 +84,7 @@ function describe(name: string, answer: HttpAnswer, size: number | undefined, ra
 }
 
 /** What is stored is the file itself; a server that compresses although it was told not to would damage it. */
-function checkEncoding(name: string, headers: Headers): void {
+export function checkEncoding(name: string, headers: Headers): void {
   const encoding = headers['content-encoding']
   if (encoding === undefined || encoding === 'identity') return
   throw new Phi2Error(
@@ -100,9 +98,16 @@ function withoutRange(headers: Readonly<Record<string, string>>): Record<string,
   return rest
 }
 
-export function validatorOf(headers: Headers): Validator {
-  const { etag, 'last-modified': lastModified } = headers
-  return { ...(etag === undefined ? {} : { etag }), ...(lastModified === undefined ? {} : { lastModified }) }
+/** A date counts only if a later change would get a later one: dates are whole seconds. */
+function validatorOf({ date = '', etag, 'last-modified': lastModified = '' }: Headers): Validator {
+  const isOld = Date.parse(date) - Date.parse(lastModified) >= 1000
+  return { ...(etag !== undefined && { etag }), ...(isOld && { lastModified }) }
+}
+
+/** Whether an answer to a range belongs to the file. Only a date may be left out there. */
+export function isPartOf({ validator }: FileIdentity, { etag, 'last-modified': lastModified }: Headers): boolean {
+  if (validator.etag !== undefined || etag !== undefined) return weak(etag) === weak(validator.etag)
+  return validator.lastModified === undefined || [undefined, validator.lastModified].includes(lastModified)
 }
 
 /** The ETag decides where there is one. Without any validator nothing is known to be the same. */
@@ -125,16 +130,19 @@ export function ifRange({ etag, lastModified }: Validator): Record<string, strin
 export type FileIdentity = Pick<RemoteFile, 'name' | 'size' | 'validator' | 'sha256'>
 
 /**
+ * Whether bytes that came at different times can be told to be of one version. Without, parts of two versions would be
+ * mixed and nobody would notice: so the file is taken from one answer, from its first byte to its last.
+ */
+export function hasIdentity({ size, validator, sha256 }: FileIdentity): boolean {
+  return size !== undefined && (sha256 !== undefined || 'if-range' in ifRange(validator))
+}
+
+/**
  * Whether what there is of `a` can be completed from `b`. The hub's sha256 tells it for certain, from whichever place the
  * bytes came; otherwise it has to be the same place with the same validator.
  */
 export function sameFile(a: FileIdentity, b: FileIdentity): boolean {
-  if (a.size !== b.size) return false
+  if (!hasIdentity(a) || !hasIdentity(b) || a.size !== b.size) return false
   if (a.sha256 !== undefined && b.sha256 !== undefined) return a.sha256 === b.sha256
   return a.name === b.name && sameValidator(a.validator, b.validator)
-}
-
-/** Whether two versions of it could be told apart. */
-export function hasIdentity({ validator, sha256 }: FileIdentity): boolean {
-  return sha256 !== undefined || validator.etag !== undefined || validator.lastModified !== undefined
 }

@@ -4,7 +4,7 @@ import { type HttpAnswer, HttpError, openUrl, wrongRangeError } from '../http.js
 import { parseContentRange } from '../http-headers.js'
 import type { Interval } from './intervals.js'
 import type { PartialFile } from './partial-file.js'
-import { ifRange, type RemoteFile, sameValidator, validatorOf } from './remote-file.js'
+import { checkEncoding, ifRange, isPartOf, type RemoteFile } from './remote-file.js'
 import { isTransient, type RetryPolicy, retryDelay } from './retry.js'
 
 export interface TransferOptions {
@@ -149,15 +149,18 @@ async function fetchPiece(piece: Interval, options: TransferOptions, signal: Abo
     throw refused ? new AskAnew(error, false) : error
   }
   const range = parseContentRange(answer.headers['content-range'])
-  const changed = !isUnchanged(remote, answer) || (range?.size ?? remote.size) !== remote.size
+  const changed = !isPartOf(remote, answer.headers) || (range?.size ?? remote.size) !== remote.size
   if (changed || answer.status !== 206) {
     answer.discard()
     const what = changed ? 'changed while it was being downloaded' : 'cannot be had in parts any more'
     throw new AskAnew(new HttpError('PHI2_DOWNLOAD_FAILED', `${remote.name} ${what}.`), true)
   }
-  if (range?.start !== piece.start) {
+  try {
+    if (range?.start !== piece.start) throw wrongRangeError(answer, piece.start)
+    checkEncoding(remote.name, answer.headers)
+  } catch (error) {
     answer.discard()
-    throw wrongRangeError(answer, piece.start)
+    throw error
   }
   const end = Math.min(piece.end, range.end)
   for await (const chunk of answer.body) {
@@ -169,7 +172,10 @@ async function fetchPiece(piece: Interval, options: TransferOptions, signal: Abo
   if (piece.start < end) throw cutError(remote)
 }
 
-/** Fetches the file from its beginning to its end from an answer that has all of it. */
+/**
+ * Fetches what is missing from an answer that has all of the file. What is there stays: it may be hashed already, and then
+ * the hash would not be that of the file.
+ */
 export async function fetchWhole(
   answer: HttpAnswer,
   options: Pick<TransferOptions, 'remote' | 'partial'>,
@@ -183,17 +189,12 @@ export async function fetchWhole(
         `${remote.name} sends more than the ${remote.size} bytes that it has.`,
       )
     }
-    await partial.write(chunk, position)
+    for (const { start, end } of partial.intervals.missing(position, position + chunk.length)) {
+      await partial.write(chunk.subarray(start - position, end - position), start)
+    }
     position += chunk.length
   }
   if (position < (remote.size ?? 0)) throw cutError(remote)
-}
-
-/** An answer to a range may leave a validator out, but not have another one. */
-function isUnchanged({ validator }: RemoteFile, answer: HttpAnswer): boolean {
-  const found = validatorOf(answer.headers)
-  if (validator.etag !== undefined && found.etag !== undefined) return sameValidator(validator, found)
-  return validator.lastModified === undefined || [undefined, validator.lastModified].includes(found.lastModified)
 }
 
 function cutError(remote: RemoteFile): HttpError {
