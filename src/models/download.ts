@@ -113,7 +113,7 @@ export async function download(
       try {
         // What another process has just finished is seen with our own eyes rather than believed.
         verify ||= lock.waited
-        return await new DownloadJob({ ...options, verify }, settings, lock.lost).run()
+        return await new DownloadJob({ ...options, verify }, settings, lock).run()
       } catch (error) {
         // This process stood still for so long that another one took over: so we are the one who waits.
         if (!lock.lost.aborted || signal?.aborted) throw error

@@ -148,6 +148,7 @@ test('the server is asked anew at once the first time, and for the whole file wh
 test('the speed is that of the last seconds', () => {
   const speed = new Speed(5000)
   assert.equal(speed.record(0, 0), 0)
+  assert.equal(speed.record(0.01, 100), 0)
   assert.equal(speed.record(1000, 100), 100)
   for (let second = 2; second <= 10; second++) speed.record(second * 1000, 100)
   assert.equal(speed.record(11_000, 100), 0)

@@ -359,7 +359,10 @@ test('429 and 503 are waited out as Retry-After asks, and a signed URL whose tim
       : hubAnswer(storage, { location: `${storage.url}/blob?sig=${++signed}` }),
   )
   const job = pull(t, hub)
-  const result = await job.run({ headers: { authorization: 'Bearer hf_secret' } })
+  const headers = { authorization: 'Bearer hf_secret' }
+  // By chance many of the faults come in a row.
+  const patient = { ...quick, retry: { ...quick.retry!, attempts: 30 } }
+  const result = await download({ url: `${hub.url}/model.gguf`, to: job.to, headers }, patient)
   assert.equal(result.verified, 'hub')
   await expectWhole(job)
   assert.ok(hub.requests.length > 2)
@@ -521,6 +524,35 @@ test('who lost the lock waits for the other one and takes the result', async (t)
   await other
   assert.ok(phases.includes('waiting'), phases.join())
   await expectWhole(job)
+})
+
+test('who lost the lock without noticing touches nothing of the one who has it', async (t) => {
+  await using server = await hostileServer(content, () => ({ delay: 20 }))
+  const job = pull(t, server)
+  const other = { token: '01234567-0123-0123-0123-012345678901', pid: process.pid, machine: 'another' }
+  let taken = false
+  const onProgress = ({ done }: DownloadProgress) => {
+    if (taken || done < 200_000) return
+    taken = true
+    writeFileSync(`${job.to}.lock`, JSON.stringify(other))
+    rmSync(`${job.to}.partial`)
+    writeFileSync(`${job.to}.partial`, 'of the other one')
+  }
+  const lock = { heartbeat: 1e6, patience: 1e6, poll: 10 }
+  const controller = new AbortController()
+  const running = download(
+    {
+      ...{ url: server.url, to: job.to, sha256, signal: controller.signal },
+      onProgress(progress) {
+        onProgress(progress)
+        if (progress.phase === 'waiting') controller.abort()
+      },
+    },
+    { ...quick, lock, saveInterval: 1e6 },
+  )
+  await assert.rejects(running, { name: 'AbortError' })
+  assert.equal(readFileSync(`${job.to}.partial`, 'utf8'), 'of the other one')
+  assert.deepEqual(job.files(), ['model.gguf.lock', 'model.gguf.partial', 'model.gguf.partial.json'])
 })
 
 test('a file that cannot get its name stays beside it for the next time', async (t) => {

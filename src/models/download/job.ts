@@ -7,6 +7,7 @@ import type { DownloadOptions, DownloadProgress, DownloadResult, DownloadTuning 
 import { type HttpAnswer, HttpError, shownUrl } from '../http.js'
 import { Failures } from './failures.js'
 import { FileHasher } from './hasher.js'
+import type { FileLock } from './lock.js'
 import { PartialFile, removePartial } from './partial-file.js'
 import { hasIdentity, openRemote, type RemoteFile, sameFile } from './remote-file.js'
 import { Speed } from './speed.js'
@@ -19,7 +20,7 @@ const maxChanges = 3
 export class DownloadJob {
   readonly #options: DownloadOptions
   readonly #tuning: DownloadTuning
-  readonly #lost: AbortSignal
+  readonly #lock: FileLock
   readonly #failed = new AbortController()
   readonly #signal: AbortSignal
   #speed = new Speed()
@@ -34,12 +35,11 @@ export class DownloadJob {
   #furthest = 0
   #saved = 0
 
-  /** @param lost aborts when this process no longer has the lock */
-  constructor(options: DownloadOptions, tuning: DownloadTuning, lost: AbortSignal) {
+  constructor(options: DownloadOptions, tuning: DownloadTuning, lock: FileLock) {
     this.#options = options
     this.#tuning = tuning
-    this.#lost = lost
-    this.#signal = AbortSignal.any([lost, this.#failed.signal, ...(options.signal ? [options.signal] : [])])
+    this.#lock = lock
+    this.#signal = AbortSignal.any([lock.lost, this.#failed.signal, ...(options.signal ? [options.signal] : [])])
   }
 
   async run(): Promise<DownloadResult> {
@@ -138,6 +138,7 @@ export class DownloadJob {
     const before = this.#remote
     this.#remote = remote
     this.#phase = 'downloading'
+    await this.#lock.confirm()
     if (this.#partial && before && sameFile(before, remote)) return this.#partial
     if (this.#partial && before) {
       if (hasIdentity(before) && ++this.#changes > maxChanges) {
@@ -182,6 +183,9 @@ export class DownloadJob {
     const given = this.#options.sha256?.toLowerCase()
     const expected = given ?? remote.sha256
     const sha256 = await this.#digest(bytes)
+    await partial.sync()
+    // What lies under the names from here on could be another process's.
+    await this.#lock.confirm()
     if (expected !== undefined && sha256 !== expected) {
       this.#partial = undefined
       await partial.discard()
@@ -270,7 +274,7 @@ export class DownloadJob {
   async #leave(): Promise<void> {
     const [partial, useful] = [this.#partial, this.#isUseful()]
     this.#partial = undefined
-    if (this.#lost.aborted) await partial?.abandon()
+    if (this.#lock.lost.aborted) await partial?.abandon()
     else if (useful) await partial?.close()
     else await partial?.discard()
   }

@@ -26,6 +26,8 @@ export interface FileLock {
   waited: boolean
   /** Aborts when the lock was taken away, because this process stood still for too long. */
   lost: AbortSignal
+  /** Before a step that only the holder may take: rejects, and aborts `lost`, when that is somebody else by now. */
+  confirm(): Promise<void>
   release(): Promise<void>
 }
 
@@ -128,20 +130,22 @@ async function takeOver(path: string, stale: Sighting, mine: string, watch: Watc
 function hold(path: string, mine: string, waited: boolean, timing: LockTiming): FileLock {
   const lost = new AbortController()
   const isMine = async () => (await read(path))?.content === mine
-  const beat = async () => {
-    if (!(await isMine())) throw new Error('the lock is held by another process')
-    await utimes(path, new Date(), new Date())
-  }
-  const timer = setInterval(() => {
-    beat().catch((error) => {
+  const confirm = async () => {
+    try {
+      if (!(await isMine())) throw new Error('the lock is held by another process')
+      await utimes(path, new Date(), new Date())
+    } catch (error) {
       clearInterval(timer)
       lost.abort(error)
-    })
-  }, timing.heartbeat)
+      throw error
+    }
+  }
+  const timer = setInterval(() => confirm().catch(() => {}), timing.heartbeat)
   timer.unref()
   return {
     waited,
     lost: lost.signal,
+    confirm,
     async release() {
       clearInterval(timer)
       if (await isMine()) await rm(path, { force: true })

@@ -98,10 +98,14 @@ export class PartialFile {
     }
   }
 
-  /** Gives the file its name, with every byte on the disk before. */
-  async finish(): Promise<void> {
+  /** Every byte is on the disk afterwards. */
+  async sync(): Promise<void> {
     await this.#saving?.catch(() => {})
     await this.#handle.sync()
+  }
+
+  /** Gives the file its name, after {@link sync}. */
+  async finish(): Promise<void> {
     await this.#handle.close()
     await rename(this.path, this.#to)
     await removePartial(this.#to)

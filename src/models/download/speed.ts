@@ -1,3 +1,6 @@
+// Milliseconds: what comes in less than that says nothing of a speed.
+const shortest = 50
+
 /** Bytes per second over the last seconds, so that the figure neither jumps nor remembers for long. */
 export class Speed {
   readonly #window: number
@@ -16,6 +19,7 @@ export class Speed {
     // One sample older than the window stays, as its beginning.
     while (samples.length > 2 && samples[1]!.time <= time - this.#window) samples.shift()
     const first = samples[0]!
-    return time > first.time ? ((done - first.done) * 1000) / (time - first.time) : 0
+    const elapsed = time - first.time
+    return elapsed < shortest ? 0 : ((done - first.done) * 1000) / elapsed
   }
 }
