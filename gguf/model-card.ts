@@ -33,7 +33,7 @@ const TEXT_FIELDS = [
 export async function readModelCard(folder: string): Promise<ModelCard> {
   const fields = frontMatter((await readText(join(folder, 'README.md'))) ?? '')
   const all = (...keys: string[]) => keys.flatMap((key) => fields.get(key) ?? [])
-  const first = (...keys: string[]) => fields.get(keys.find((key) => fields.has(key)) ?? '') ?? []
+  const first = (...keys: string[]) => keys.map((key) => all(key)).find(({ length }) => length > 0) ?? []
   const texts = TEXT_FIELDS.map(([name, keys]) => [name, first(...keys).join(',')] as const)
   return {
     ...Object.fromEntries(texts.filter(([, text]) => text !== '')),
@@ -49,24 +49,35 @@ export async function readModelCard(folder: string): Promise<ModelCard> {
  * model cards use for these fields; nested values are passed over.
  */
 function frontMatter(text: string): Map<string, string[]> {
-  const fields = new Map<string, string[]>()
-  const block = /^---\r?\n([\s\S]*?)\r?\n---/.exec(text)?.[1] ?? ''
-  let list: string[] | undefined
-  for (const line of block.split(/\r?\n/)) {
-    const field = /^([\w-]+):\s*(.*)$/.exec(line)
-    const item = /^\s*- +((?:(?!:(?:\s|$)).)+)$/.exec(line)
-    if (field) {
-      list = values(field[2]!)
-      fields.set(field[1]!, list)
-    } else if (item) list?.push(...values(item[1]!))
-  }
-  return fields
+  const block = /^---\n([\s\S]*?\n)??---\n/.exec(`${text.replaceAll('\r\n', '\n')}\n`)?.[1] ?? ''
+  // a field goes on until the next key at the beginning of a line
+  const fields = block.matchAll(/^([\w-]+):(?=\s)(.*)\n((?:(?![\w-]+:\s).*\n)*)/gm)
+  return new Map(Array.from(fields, ([, key, first, rest]) => [key!, values(first!.trim(), rest!.split('\n'))]))
 }
 
-/** `a`, `"a"` or `[a, b]`. */
-function values(text: string): string[] {
-  const flow = /^\[(.*)\]$/.exec(text.trim())
-  return (flow ? flow[1]!.split(',') : [text])
-    .map((part) => part.trim().replace(/^(['"])(.*)\1$/, '$2'))
-    .filter(Boolean)
+/** @param lines those below the one with the key */
+function values(first: string, lines: readonly string[]): string[] {
+  const trimmed = lines.map((line) => line.trim())
+  if (/^[|>][-+\d]*$/.test(first)) {
+    const text = trimmed.join('\n').trim()
+    return [first.startsWith('|') ? text : text.replace(/(\n*)\n/g, (_, more) => more || ' ')]
+  }
+  const uncommented = trimmed.filter((line) => !line.startsWith('#'))
+  const all = [first, ...uncommented].join(' ').trim()
+  if (first.startsWith('[')) return (all.replace(/\] +#.*/, '').match(FLOW_ITEM) ?? []).flatMap(scalar)
+  if (first !== '' && !first.startsWith('#')) return scalar(all)
+  return uncommented.flatMap((line) => scalar(/^- +(["'].*|(?:(?!:(?:\s|$)).)+)$/.exec(line)?.[1] ?? ''))
+}
+
+const QUOTED = /"[^"\\]*(?:\\.[^"\\]*)*"|'[^']*(?:''[^']*)*'/
+const FLOW_ITEM = new RegExp(`${QUOTED.source}|[^\\s,'"[\\]][^,\\]]*`, 'g')
+const SCALAR = new RegExp(`^(?:${QUOTED.source}|.*?(?=\\s#|$))`, 's')
+
+/** One text, or none for YAML's null. A plain one ends at a comment. */
+function scalar(text: string): string[] {
+  const found = SCALAR.exec(text.trim())![0].trim()
+  const [, quote, inner] = /^(["'])(.*)\1$/s.exec(found) ?? []
+  if (quote === "'") return [inner!.replaceAll("''", "'")]
+  if (quote) return [inner!.replace(/\\(.)/g, (_, escaped: string) => (escaped === 'n' ? '\n' : escaped))]
+  return ['', '~', 'null'].includes(found) ? [] : [found]
 }
