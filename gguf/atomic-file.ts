@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
-import { Phi2Error } from '../src/errors.js'
+import { access, constants, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { optionError, Phi2Error } from '../src/errors.js'
 
 /**
  * Lets `write` make a file under a temporary name in the same folder, which gets its real name when all went well and
@@ -15,6 +16,30 @@ export async function writeAtomically<T>(path: string, write: (temporaryPath: st
     await rename(temporaryPath, path)
     return result
   })
+}
+
+/**
+ * Before long work, what would end it in a loss: a place where no file can be written, and an older file that must stay.
+ * @param inputs what the work reads; nothing of it is replaced, under whatever name
+ * @throws {Phi2Error} `PHI2_IO`; a RangeError with `PHI2_INVALID_OPTION` for one of `inputs`.
+ */
+export async function checkTarget(path: string, overwrite: boolean, inputs: readonly string[]): Promise<void> {
+  await access(dirname(path), constants.W_OK).catch((error: unknown) => {
+    throw fileError(path, error)
+  })
+  const target = await stat(path).catch(() => undefined)
+  if (target?.isDirectory() || /[/\\]$/.test(path)) {
+    throw new Phi2Error('PHI2_IO', `${path} is a folder. Expected the name of the file to write, such as phi-2.gguf.`)
+  }
+  if (target === undefined) return
+  for (const input of inputs) {
+    const found = await stat(input).catch(() => undefined)
+    if (found?.dev === target.dev && found.ino === target.ino) {
+      throw optionError('range', `Expected another file for to than ${path}, which is read for it`)
+    }
+  }
+  if (!overwrite) await checkIsFree(path)
+  if (!target.isFile()) throw new Phi2Error('PHI2_IO', `${path} is no regular file. Choose another name.`)
 }
 
 /**

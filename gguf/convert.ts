@@ -1,7 +1,6 @@
-import { stat } from 'node:fs/promises'
-import { basename, resolve } from 'node:path'
-import { optionError, Phi2Error } from '../src/errors.js'
-import { checkIsFree } from './atomic-file.js'
+import { readdir, stat } from 'node:fs/promises'
+import { basename, join, resolve } from 'node:path'
+import { checkTarget } from './atomic-file.js'
 import { invalidCheckpoint } from './checkpoint-json.js'
 import { checkBoolean, checkChoice, checkText } from './checks.js'
 import { readGeneralInfo } from './general-info.js'
@@ -94,7 +93,7 @@ export async function convert(options: ConvertOptions): Promise<ConvertResult> {
   const { config, tokenizer, tensors, info } = await readCheckpoint(options)
   const type = outtype === 'auto' ? autoType(tensors) : outtype
   const path = options.to ?? `${await stemOf(from, options.source)}-${type}.gguf`
-  await checkTarget(path, tensors, overwrite)
+  await checkTarget(path, overwrite, await filesOf(from))
   const metadata = new Map([...modelMetadata(config, { ...info, fileType: type }), ...tokenizer])
   const data = tensors.map((tensor) => {
     const stored = tensorType(type, tensor)
@@ -120,6 +119,12 @@ async function isFolder(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isDirectory() ?? false
 }
 
+/** All that belongs to a checkpoint; a GGUF file beside it is an older result. */
+async function filesOf(folder: string): Promise<string[]> {
+  const names = await readdir(folder)
+  return names.filter((name) => !name.endsWith('.gguf')).map((name) => join(folder, name))
+}
+
 /** By the tensors, as config.json's `torch_dtype` is not to be relied on: that of the first matrix in 16 bits. */
 function autoType(tensors: readonly MatchedTensor[]): MatrixType {
   const matrices = tensors.filter(({ shape }) => shape.length > 1).flatMap(({ sources }) => sources)
@@ -132,21 +137,4 @@ async function stemOf(from: string, given: CheckpointSource | undefined): Promis
   if (!/^[0-9a-f]{40}$/.test(name)) return name
   const { repository } = given ?? (await readSource(from))
   return repository?.split('/')[1] ?? name
-}
-
-/** Before the long work, what would end it in a loss. */
-async function checkTarget(path: string, tensors: readonly MatchedTensor[], overwrite: boolean): Promise<void> {
-  const target = await stat(path).catch(() => undefined)
-  if (target === undefined) return
-  if (target.isDirectory()) {
-    throw new Phi2Error('PHI2_IO', `${path} is a folder. Expected the name of the file to write, such as phi-2.gguf.`)
-  }
-  const inputs = new Set(tensors.flatMap(({ sources }) => sources.map((source) => source.path)))
-  for (const input of inputs) {
-    const { dev, ino } = await stat(input)
-    if (dev === target.dev && ino === target.ino) {
-      throw optionError('range', `Expected another file for to than ${input}, which is to be converted`)
-    }
-  }
-  if (!overwrite) await checkIsFree(path)
 }

@@ -1,8 +1,5 @@
-import { access, constants, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
-import { optionError, Phi2Error } from '../src/errors.js'
 import type { OptionSpec } from '../src/options.js'
-import { fileError } from './atomic-file.js'
+import { checkTarget } from './atomic-file.js'
 import { checkText } from './checks.js'
 import { writeImatrix } from './imatrix-file.js'
 import { readText } from './reading.js'
@@ -55,7 +52,7 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
   const { to, dataset, processOutput = false, overwrite = true } = options ?? {}
   checkText('to', to)
   const { found, reading } = await readText(options, schema, async (addon, native) => {
-    await checkTarget(to, native.path_model, overwrite)
+    await checkTarget(to, overwrite, [native.path_model])
     return addon.importance({ ...native, process_output: processOutput })
   })
   const bytes = await writeImatrix(to, {
@@ -65,20 +62,4 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
     entries: new Map(found.tensors.map(({ name, sums, count }) => [name, { sums, counts: Float32Array.of(count) }])),
   })
   return { ...reading, path: to, bytes, entries: found.tensors.length, perplexity: found.perplexity }
-}
-
-/** Before the long work, what would end it in a loss. */
-async function checkTarget(path: string, model: string, overwrite: boolean): Promise<void> {
-  await access(dirname(path), constants.W_OK).catch((error: unknown) => {
-    throw fileError(path, error)
-  })
-  const target = await stat(path).catch(() => undefined)
-  if (target === undefined) return
-  const { dev, ino } = await stat(model)
-  if (target.dev === dev && target.ino === ino) {
-    throw optionError('range', `Expected another file for to than ${path}, which is the model`)
-  }
-  if (overwrite && target.isFile()) return
-  const remedy = target.isFile() ? ', or have it replaced: overwrite, or --force on the command line' : ''
-  throw new Phi2Error('PHI2_IO', `${path} exists already. Choose another name${remedy}.`)
 }

@@ -4,7 +4,7 @@ import { dirname, join, parse, resolve } from 'node:path'
 import { optionError, Phi2Error } from '../src/errors.js'
 import { loadAddon, type NativeQuantizeOptions } from '../src/native.js'
 import { guarded, settle } from '../src/native-task.js'
-import { checkIsFree, writeAtomically } from './atomic-file.js'
+import { checkTarget, writeAtomically } from './atomic-file.js'
 import { checkBoolean, checkChoice, checkInteger, checkText } from './checks.js'
 import { FILE_TYPES, type QuantizeType, quantizeType } from './file-types.js'
 import { DEFAULT_ALIGNMENT, GGML_TYPES, type GgmlTypeName, type GgufHeader, type GgufMetadata } from './format.js'
@@ -125,7 +125,7 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeResult
   checkWorthwhile(from, header, plan, type, allowRequantize)
   checkImportances(plan, type, imatrix !== undefined, new Set(weights.map(({ name }) => name)))
   const to = options.to ?? defaultPath(from, type)
-  if (!overwrite) await checkIsFree(to)
+  await checkTarget(to, overwrite, options.imatrix === undefined ? [from] : [from, options.imatrix])
   const folder = dirname(resolve(to))
   const purpose = `Quantizing ${from} to ${type}`
   await checkFreeSpace(folder, bytes, purpose)

@@ -1,5 +1,5 @@
 import { dirname } from 'node:path'
-import { checkIsFree, withTemporaryFile } from './atomic-file.js'
+import { checkTarget, withTemporaryFile } from './atomic-file.js'
 import { checkBoolean, checkChoice, checkText } from './checks.js'
 import { tensorByteLength } from './format.js'
 import { checkFreeSpace } from './free-space.js'
@@ -55,7 +55,7 @@ export async function synth(options: SynthOptions): Promise<SynthResult> {
   signal?.throwIfAborted()
   const model = await randomModel(options)
   const to = options.to ?? `${model.name}-${type}.gguf`
-  if (!overwrite) await checkIsFree(to)
+  await checkTarget(to, overwrite, options.vocabulary === undefined ? [] : [options.vocabulary])
   if (isMixture(type)) return writeRandomModel(model, { to, type, signal, onProgress })
 
   return withTemporaryFile(to, async (unquantized) => {

@@ -36,15 +36,16 @@ test('--dry-run --json tells the size for programs and writes nothing', async ()
   assert.deepEqual(await readdir(folder), ['small-f32.gguf'])
 })
 
-test('a file that is there already stays, the input too, unless --force is given', async () => {
+test('a file that is there already stays, unless --force is given; the input always does', async () => {
   const { from, folder } = await model()
   const to = join(folder, 'x.gguf')
   await writeFile(to, 'precious')
-  for (const path of [to, from]) {
-    const refused = await phi2(['quantize', from, 'q8_0', '-o', path])
-    assert.deepEqual([refused.code, refused.stdout], [1, ''])
-    assert.match(refused.stderr, /exists already\..*--force.*\(PHI2_IO\)/)
-  }
+  const refused = await phi2(['quantize', from, 'q8_0', '-o', to])
+  assert.deepEqual([refused.code, refused.stdout], [1, ''])
+  assert.match(refused.stderr, /exists already\..*--force.*\(PHI2_IO\)/)
+  const itself = await phi2(['quantize', from, 'q8_0', '-o', from, '--force'])
+  assert.deepEqual([itself.code, itself.stdout], [2, ''])
+  assert.match(itself.stderr, /Expected another file for to than .*, which is read for it/)
   assert.equal(await readFile(to, 'utf8'), 'precious')
   assert.equal((await phi2(['quantize', from, 'q8_0', '-o', to, '--force', '--threads', '1'])).code, 0)
   assert.equal((await readFile(to)).toString('latin1', 0, 4), 'GGUF')

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { truncateSync, writeFileSync } from 'node:fs'
 import { copyFile, mkdir, readdir, readFile, stat, symlink, unlink, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { type ConvertOptions, convert, readHeader, writeGguf } from '../../gguf/index.js'
@@ -124,21 +126,37 @@ test('an older file is replaced, or kept where overwrite is false', async (t) =>
   assert.equal((await readFile(to)).toString('latin1', 0, 4), 'GGUF')
 })
 
-test('a folder in the place of the file is noticed before the work', async (t) => {
+test('a place where no file can be written is noticed before the work', async (t) => {
   const { from, out } = await setUp(t)
-  await assert.rejects(convert({ from, to: out }), { code: 'PHI2_IO', message: /is a folder\. Expected the name/ })
-  assert.deepEqual(await readdir(out), [])
+  const socket = join(out, 'socket')
+  const server = createServer().listen(socket)
+  t.after(() => server.close())
+  await once(server, 'listening')
+  const onProgress = () => assert.fail('it has begun')
+  for (const [to, message] of [
+    [out, /is a folder\. Expected the name/],
+    [`${join(out, 'new')}/`, /new\/ is a folder/],
+    [join(out, 'new', 'x.gguf'), /x\.gguf cannot be written: ENOENT/],
+    [socket, /is no regular file/],
+  ] as const) {
+    await assert.rejects(convert({ from, to, onProgress }), { code: 'PHI2_IO', message })
+  }
+  assert.deepEqual(await readdir(out), ['socket'])
 })
 
-test('the checkpoint itself is never the target, whatever it is called', async (t) => {
+test('no file of the checkpoint is ever the target, whatever it is called', async (t) => {
   const { from, out } = await setUp(t)
   const weights = join(from, 'model.safetensors')
   const before = await readFile(weights)
   await symlink(weights, join(out, 'link.gguf'))
-  for (const to of [weights, join(out, 'link.gguf')]) {
+  await symlink('nowhere', join(from, 'dangling'))
+  for (const to of [weights, join(out, 'link.gguf'), join(from, 'config.json')]) {
     await assert.rejects(convert({ from, to }), { name: 'RangeError', code: 'PHI2_INVALID_OPTION' })
   }
   assert.ok((await readFile(weights)).equals(before))
+  const inside = join(from, 'x.gguf')
+  for (const outtype of ['f16', 'f32'] as const) await convert({ from, to: inside, outtype })
+  assert.equal((await keysOf({ from, to: inside }))['general.file_type'], 1)
 })
 
 test('the source is what is given, else what pull noted, else what the tools of Hugging Face left', async (t) => {

@@ -149,6 +149,15 @@ test('the new name is the old one with the other type, and an older file can be 
   })
 })
 
+test('the file that is quantized is never the target, nor is a folder', async (t) => {
+  const folder = await temporaryFolder(t)
+  const from = await smallGguf(folder)
+  const before = calls().length
+  await assert.rejects(quantize({ from, to: from, type: 'q8_0' }), { name: 'RangeError', code: 'PHI2_INVALID_OPTION' })
+  await assert.rejects(quantize({ from, to: folder, type: 'q8_0' }), { code: 'PHI2_IO', message: /is a folder/ })
+  assert.equal(calls().length, before)
+})
+
 test('the engine never sees a damaged file or another architecture', async (t) => {
   const folder = await temporaryFolder(t)
   const from = join(folder, 'x.gguf')

@@ -125,6 +125,8 @@ test('an older file stays where it may not be replaced', async (t) => {
   assert.equal(await readFile(to, 'utf8'), 'older')
   await synth({ to, ...SIZE, vocabulary })
   assert.equal((await readFile(to)).toString('latin1', 0, 4), 'GGUF')
+  await assert.rejects(synth({ to: vocabulary, ...SIZE, vocabulary }), { code: 'PHI2_INVALID_OPTION' })
+  assert.equal((await readHeader(vocabulary)).metadata.get('general.file_type')?.value, 1)
 })
 
 test('a vocabulary without tokens is refused and an abort leaves nothing behind', async (t) => {
