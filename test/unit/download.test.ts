@@ -496,10 +496,8 @@ test('two calls in one process fetch a file once', async (t) => {
   await using server = await hostileServer(content, () => ({ delay: 2 }))
   const job = pull(t, server)
   const phases = new Set<string>()
-  const results = await Promise.all([
-    job.run({ sha256 }),
-    job.run({ sha256, onProgress: ({ phase }) => phases.add(phase) }),
-  ])
+  const onProgress = ({ phase }: DownloadProgress) => phases.add(phase)
+  const results = await Promise.all([job.run({ sha256, onProgress }), job.run({ sha256, onProgress })])
   assert.deepEqual(
     results.map(({ verified }) => verified),
     ['given', 'given'],
