@@ -14,8 +14,8 @@ import {
   removeEmpty,
 } from './cache.js'
 import { catalog } from './catalog.js'
-import { readRecord } from './checkpoint-record.js'
-import { acquireLock } from './download/lock.js'
+import { checkpointLock, readRecord, removeCheckpoint } from './checkpoint-record.js'
+import { acquireLock, type FileLock } from './download/lock.js'
 import { formatRef, HUB_NAMES, HUBS } from './hub.js'
 
 export interface CacheEntry {
@@ -67,13 +67,13 @@ export async function removeFromCache(
     if (found.length === 0) throw notCached(name, entries, folder)
     for (const entry of found) wanted.add(entry)
   }
-  const locks: Lock[] = []
+  const locks: FileLock[] = []
   try {
-    for (const entry of wanted) locks.push(...(await lockEntry(entry)))
+    for (const entry of wanted) locks.push(await lockEntry(entry))
     for (const entry of wanted) await removeEntry(entry)
   } finally {
     for (const lock of locks) await lock.release()
-    for (const { path } of wanted) await removeEmpty(dirname(path), folder)
+    for (const { kind, path } of wanted) await removeEmpty(kind === 'checkpoint' ? path : dirname(path), folder)
   }
   return [...wanted]
 }
@@ -167,35 +167,17 @@ async function filesBelow(folder: string): Promise<string[]> {
   return entries.filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name))
 }
 
-type Lock = Awaited<ReturnType<typeof acquireLock>>
-
 /** Keeps others from downloading what is about to be removed, unless they are at it. */
-async function lockEntry({ kind, name, path }: CacheEntry): Promise<Lock[]> {
-  const wanted =
-    kind === 'checkpoint' ? (await filesBelow(path)).filter((file) => file.endsWith('.lock')) : [`${path}.lock`]
-  const locks: Lock[] = []
-  try {
-    for (const file of wanted) {
-      locks.push(
-        await acquireLock(file, {
-          onWait: () => {
-            throw new Phi2Error(
-              'PHI2_BUSY',
-              `${name} is being downloaded or made right now. Try again when that is done.`,
-            )
-          },
-        }),
-      )
-    }
-  } catch (error) {
-    for (const lock of locks) await lock.release()
-    throw error
-  }
-  return locks
+function lockEntry({ kind, name, path }: CacheEntry): Promise<FileLock> {
+  return acquireLock(kind === 'checkpoint' ? checkpointLock(path) : `${path}.lock`, {
+    onWait: () => {
+      throw new Phi2Error('PHI2_BUSY', `${name} is being downloaded or made right now. Try again when that is done.`)
+    },
+  })
 }
 
 async function removeEntry({ kind, path }: CacheEntry): Promise<void> {
-  if (kind === 'checkpoint') return rm(path, { recursive: true, force: true })
+  if (kind === 'checkpoint') return removeCheckpoint(path)
   for (const file of await filesBelow(dirname(path))) {
     if (mainFileOf(file) === path && file !== `${path}.lock`) await rm(file, { force: true })
   }

@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises'
+import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SOURCE_FILE } from '../../gguf/source.js'
 
@@ -43,6 +43,19 @@ export async function readRecord(folder: string): Promise<CheckpointRecord | und
     return { ...source, files, complete }
   } catch {
     return undefined
+  }
+}
+
+/** Held by who downloads a checkpoint, converts it or removes it. */
+export function checkpointLock(folder: string): string {
+  return join(folder, `${SOURCE_FILE}.lock`)
+}
+
+/** Empties the folder, but for the lock that the caller holds. */
+export async function removeCheckpoint(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name)
+    if (path !== checkpointLock(folder)) await rm(path, { recursive: true, force: true })
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeAtomically } from '../../gguf/atomic-file.js'
 import { invalidCheckpoint, isIndex, isObject, readJsonObject } from '../../gguf/checkpoint-json.js'
@@ -27,7 +27,7 @@ export interface CheckpointOptions {
   known: Readonly<Record<string, KnownFile>>
   /** Hashes of weights that are known to be the original ones. */
   weights: readonly string[]
-  /** Get files anew that are there. */
+  /** Compare the files that are there with their source. */
   force: boolean
   /** Room wanted beyond the checkpoint itself. */
   reserve: (checkpointBytes: number) => number
@@ -60,7 +60,8 @@ const TEXT_FILES = [
 ] as const
 
 /**
- * Downloads the checkpoint in a repository: the small files first, then the weights. Files that are there already stay.
+ * Downloads the checkpoint in a repository: the small files first, then the weights. Files that are there already stay. For
+ * the holder of its lock.
  * @throws {Phi2Error} those of `download`; `PHI2_NO_SPACE` before the weights when there is no room for all that follows
  */
 export async function pullCheckpoint(options: CheckpointOptions): Promise<Checkpoint> {
@@ -71,7 +72,6 @@ export async function pullCheckpoint(options: CheckpointOptions): Promise<Checkp
     await checkFreeSpace(folder, reserve(there.bytes), 'Converting')
     return there
   }
-  await mkdir(folder, { recursive: true })
   return new CheckpointPull(options, record).run()
 }
 
@@ -126,7 +126,7 @@ class CheckpointPull {
   }
 
   async #fetch(name: string, optional: boolean): Promise<void> {
-    const { environment, folder, force, known, signal, weights } = this.#options
+    const { environment, folder, known, signal, weights } = this.#options
     const kept = this.#kept[name]
     if (kept) return this.#finished(name, kept)
     if (optional && this.#listed && this.#listed.size > 0 && !this.#listed.has(name)) return
@@ -137,7 +137,6 @@ class CheckpointPull {
         to: join(folder, name),
         bytes: exact ? bytes : undefined,
         sha256,
-        verify: force,
         listed: this.#listed,
         environment,
         signal,

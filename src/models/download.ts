@@ -1,5 +1,3 @@
-import { mkdir } from 'node:fs/promises'
-import { dirname } from 'node:path'
 import { fileError } from '../../gguf/atomic-file.js'
 import { checkInteger, checkText } from '../../gguf/checks.js'
 import { optionError } from '../errors.js'
@@ -106,7 +104,6 @@ export async function download(
     signal?.throwIfAborted()
     const size = await sizeOf(to)
     if (size !== undefined && size === bytes && !options.verify) return present(options, size)
-    await mkdir(dirname(to), { recursive: true })
     const onWait = reportOther(options)
     for (let verify = options.verify ?? false; ; ) {
       const lock = await acquireLock(`${to}.lock`, { timing: settings.lock, signal, onWait })

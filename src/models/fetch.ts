@@ -12,8 +12,6 @@ export interface FetchOptions {
   sha256?: string | undefined
   /** What ModelScope says of the repository, where it was asked already. */
   listed?: ReadonlyMap<string, ListedFile> | undefined
-  /** Reads a file that is there already, instead of looking at its size. */
-  verify?: boolean | undefined
   environment: Environment
   signal?: AbortSignal | undefined
   onProgress?: ((progress: DownloadProgress) => void) | undefined
@@ -29,14 +27,15 @@ export interface Fetched {
   revision: string | undefined
 }
 
-/** Downloads one file to its place, whose folder is made, unless it is there. */
+/** Downloads one file to its place, whose folder is made, unless it is there and has the right hash. */
 export async function fetchFile(options: FetchOptions): Promise<Fetched> {
-  const { ref, to, environment, onProgress, signal, verify = false } = options
+  const { ref, to, environment, onProgress, signal } = options
   const listed = isHubRef(ref) && ref.hub === 'modelscope' ? await listing(ref, options) : undefined
   const { headers, url } = locate(ref, environment)
   const sha256 = options.sha256 ?? listed?.sha256
   const bytes = options.bytes ?? listed?.bytes
-  const result = await download({ url, to, bytes, sha256, headers, verify, signal, onProgress })
+  // A file that is there has to be read for its hash in any case.
+  const result = await download({ url, to, bytes, sha256, headers, verify: true, signal, onProgress })
   const { path, revision } = result
   return {
     path,

@@ -1,11 +1,11 @@
-import { mkdir, rm, stat } from 'node:fs/promises'
-import { basename, dirname, resolve } from 'node:path'
+import { stat } from 'node:fs/promises'
+import { basename, resolve } from 'node:path'
 import { fileError } from '../../gguf/atomic-file.js'
 import { readModelCard } from '../../gguf/model-card.js'
 import { Phi2Error } from '../errors.js'
 import { cacheFolder, type Provenance, readProvenance, removeEmpty, removeLeftovers, writeProvenance } from './cache.js'
 import { pullCheckpoint } from './checkpoint.js'
-import type { Checkpoint } from './checkpoint-record.js'
+import { type Checkpoint, checkpointLock, removeCheckpoint } from './checkpoint-record.js'
 import { acquireLock } from './download/lock.js'
 import { Speed } from './download/speed.js'
 import { hashFile } from './fetch.js'
@@ -26,12 +26,30 @@ export async function pullCheckpointTarget(
   try {
     if (convert !== undefined) return await makeFrom(target, madeType(convert), options, context)
     const folder = to === undefined ? target.folder : resolve(to)
-    const checkpoint = await getCheckpoint(target, folder, options, context, () => 0)
-    const { bytes, cached, verified } = checkpoint
-    const license = await licenseOf(checkpoint)
-    return { path: folder, bytes, sha256: undefined, verified, source: formatRef(target.ref), license, cached }
+    return await withLock(checkpointLock(folder), target.ref.repository, options, async () => {
+      const checkpoint = await getCheckpoint(target, folder, options, context, () => 0)
+      const { bytes, cached, verified } = checkpoint
+      const license = await licenseOf(checkpoint)
+      return { path: folder, bytes, sha256: undefined, verified, source: formatRef(target.ref), license, cached }
+    })
   } catch (error) {
     throw fileError(to ?? target.folder, error)
+  }
+}
+
+/** Waits for somebody else who works on the same, and then finds it done. */
+async function withLock<T>(
+  path: string,
+  file: string,
+  { onProgress, signal }: PullOptions,
+  use: () => Promise<T>,
+): Promise<T> {
+  const onWait = () => onProgress?.({ step: 'wait', file, done: 0, total: undefined, bytesPerSecond: 0 })
+  const lock = await acquireLock(path, { signal, onWait })
+  try {
+    return await use()
+  } finally {
+    await lock.release()
   }
 }
 
@@ -67,45 +85,51 @@ async function makeFrom(
   options: PullOptions,
   context: PullContext,
 ): Promise<PullResult> {
-  const { force = false, keepCheckpoint = true, onProgress, signal } = options
   const path = await destination(options.to, target.modelPath(type))
-  const cached = isCached(path, context)
-  await mkdir(dirname(path), { recursive: true })
-  // Somebody else who makes the same model is waited for, and then it is there.
-  const lock = await acquireLock(`${path}.lock`, {
-    signal,
-    onWait: () => onProgress?.({ step: 'wait', file: basename(path), done: 0, total: undefined, bytesPerSecond: 0 }),
-  })
-  try {
+  return withLock(`${path}.lock`, basename(path), options, async () => {
+    const { force = false, keepCheckpoint = true } = options
+    const cached = isCached(path, context)
     const made = force ? undefined : await madeBefore(path, target)
     if (made) return { ...resultOf(made, path), cached: true }
     if (!cached && !force && (await fileSize(path)) !== undefined) {
       throw new Phi2Error('PHI2_IO', `${path} exists already. Choose another place, or force (--force) to replace it.`)
     }
     if (cached) await removeLeftovers(path)
-    const reserve = (bytes: number) => roomToMake(type, bytes)
-    const checkpoint = await getCheckpoint(target, target.folder, options, context, reserve)
-    await makeModel({ checkpoint, type, to: path, signal, onProgress: progressOf(path, checkpoint, options) })
-    const license = await licenseOf(checkpoint)
-    const provenance: Provenance = {
-      source: formatRef(target.ref),
-      repository: checkpoint.repository,
-      revision: checkpoint.revision,
-      bytes: (await stat(path)).size,
-      sha256: await hashFile(path),
-      verified: checkpoint.verified,
-      ...(license !== undefined && { license }),
-      date: new Date().toISOString(),
-      converted: true,
-    }
+    // Nobody may remove the checkpoint while it is read, nor a second conversion take the memory.
+    const provenance = await withLock(checkpointLock(target.folder), target.ref.repository, options, async () => {
+      const provenance = await makeAt(path, target, type, options, context)
+      if (!keepCheckpoint) await removeCheckpoint(target.folder)
+      return provenance
+    })
     if (cached) await writeProvenance(path, provenance)
-    if (!keepCheckpoint) {
-      await rm(checkpoint.folder, { recursive: true, force: true })
-      await removeEmpty(dirname(checkpoint.folder), cacheFolder(context.environment))
-    }
+    if (!keepCheckpoint) await removeEmpty(target.folder, cacheFolder(context.environment))
     return { ...resultOf(provenance, path), cached: false }
-  } finally {
-    await lock.release()
+  })
+}
+
+/** @returns what there is to know of the model */
+async function makeAt(
+  path: string,
+  target: CheckpointTarget,
+  type: MadeType,
+  options: PullOptions,
+  context: PullContext,
+): Promise<Provenance> {
+  const { signal } = options
+  const reserve = (bytes: number) => roomToMake(type, bytes)
+  const checkpoint = await getCheckpoint(target, target.folder, options, context, reserve)
+  await makeModel({ checkpoint, type, to: path, signal, onProgress: progressOf(path, checkpoint, options) })
+  const license = await licenseOf(checkpoint)
+  return {
+    source: formatRef(target.ref),
+    repository: checkpoint.repository,
+    revision: checkpoint.revision,
+    bytes: (await stat(path)).size,
+    sha256: await hashFile(path),
+    verified: checkpoint.verified,
+    ...(license !== undefined && { license }),
+    date: new Date().toISOString(),
+    converted: true,
   }
 }
 

@@ -43,7 +43,7 @@ function revisionOf({ ref }: FileSource, { revision }: Fetched): { revision?: st
 async function fetchFirst(
   { name, sources }: FileTarget,
   to: string,
-  { force = false, onProgress, signal }: PullOptions,
+  { onProgress, signal }: PullOptions,
   { environment }: PullContext,
 ): Promise<{ fetched: Fetched; source: FileSource }> {
   let failure: unknown
@@ -56,7 +56,6 @@ async function fetchFirst(
         to,
         bytes,
         sha256,
-        verify: force,
         environment,
         signal,
         onProgress: ({ phase, ...progress }) => onProgress?.({ step: PHASES[phase], file, ...progress }),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { after, before, beforeEach, test } from 'node:test'
-import { listCache, pull } from '../../gguf/index.js'
+import { listCache, type PullProgress, pull, removeFromCache } from '../../gguf/index.js'
 import { namedModelPath } from '../../src/models/cache.js'
 import { catalog } from '../../src/models/catalog.js'
 import { pullFrom } from '../../src/models/pull.js'
@@ -80,19 +80,47 @@ test('a name loads the file in the cache, and without a name the best one there 
 })
 
 const tiny = tinyCheckpoint()
+const { checkpoint } = catalog
+const known = { models: [], checkpoint: { ...checkpoint, files: {}, weights: [] } }
 
-test('a type is made from the checkpoint in the catalog, once for two who ask, and loads by its name', {
-  skip: 'skip' in tiny && tiny.skip,
-}, async () => {
+/** A hub that has the small checkpoint, and what a pull from it alone needs. */
+async function checkpointHub() {
   assert.ok('folder' in tiny)
   const names = readdirSync(tiny.folder)
   const origin = await hubServer(Object.fromEntries(names.map((name) => [name, readFileSync(join(tiny.folder, name))])))
   const environment = { PHI2_CACHE: process.env.PHI2_CACHE, HF_ENDPOINT: origin.url }
-  const { checkpoint } = catalog
-  const known = { models: [], checkpoint: { ...checkpoint, files: {}, weights: [] } }
+  return { origin, context: { catalog: known, environment } }
+}
+
+test('two types are made at once, each from a checkpoint that nobody removes meanwhile', {
+  skip: 'skip' in tiny && tiny.skip,
+}, async () => {
+  const { origin, context } = await checkpointHub()
+  await using _ = origin
+  let removal: Promise<unknown> | undefined
+  const onProgress = ({ step }: PullProgress) => {
+    if (step === 'convert') removal ??= removeFromCache('microsoft/phi-2').catch((error) => error.code)
+  }
+  const make = (convert: 'f16' | 'q4_k_m') => pullFrom({ convert, keepCheckpoint: false, onProgress }, context)
+  const made = await Promise.all([make('f16'), make('q4_k_m')])
+  assert.equal(await removal, 'PHI2_BUSY')
+  for (const { path, bytes } of made) assert.equal(readFileSync(path).length, bytes)
+  const entries = await listCache()
+  assert.deepEqual(
+    entries.map(({ name }) => name),
+    ['f16', 'q4_k_m'],
+  )
+  assert.deepEqual(readdirSync(process.env.PHI2_CACHE!).sort(), ['checkpoints', 'models'])
+  assert.deepEqual(readdirSync(join(process.env.PHI2_CACHE!, 'checkpoints')), [])
+})
+
+test('a type is made from the checkpoint in the catalog, once for two who ask, and loads by its name', {
+  skip: 'skip' in tiny && tiny.skip,
+}, async () => {
+  const { origin, context } = await checkpointHub()
+  await using _ = origin
   const steps = new Set<string>()
-  const make = () =>
-    pullFrom({ convert: 'q5_k_m', onProgress: ({ step }) => steps.add(step) }, { catalog: known, environment })
+  const make = () => pullFrom({ convert: 'q5_k_m', onProgress: ({ step }) => steps.add(step) }, context)
   const left = `${namedModelPath('q5_k_m')}.12345678.partial.abcdef12.partial`
   mkdirSync(dirname(left), { recursive: true })
   writeFileSync(left, 'of a process that was killed')
@@ -112,5 +140,4 @@ test('a type is made from the checkpoint in the catalog, once for two who ask, a
     ],
   )
   assert.equal(existsSync(left), false)
-  await origin[Symbol.asyncDispose]()
 })

@@ -312,6 +312,20 @@ describe('a pull of a checkpoint', () => {
     )
   })
 
+  it('checks files that are there and not in its record', async () => {
+    const { pull } = await workplace()
+    const model = 'microsoft/phi-2'
+    const { path } = await pull({ model })
+    const name = 'model-00001-of-00002.safetensors'
+    for (const bytes of [checkpoint[name]!, randomBytes(100_000)]) {
+      // As a kill between the two leaves it.
+      rmSync(join(path, 'phi2-source.json'))
+      writeFileSync(join(path, name), bytes)
+      assert.equal((await pull({ model })).verified, true)
+      assert.deepEqual(readFileSync(join(path, name)), checkpoint[name])
+    }
+  })
+
   it('takes a single file of weights, and from ModelScope what its list has', async () => {
     const files = { 'config.json': Buffer.from('{}'), 'model.safetensors': shard(20_000) }
     const { folder, hub, pull } = await workplace({ files })

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { readFile, readlink, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, readlink, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
+import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface LockTiming {
@@ -32,7 +33,8 @@ export interface FileLock {
 }
 
 /**
- * Waits until this call alone holds the lock file `path`, between the calls of a process and between processes alike.
+ * Waits until this call alone holds the lock file `path`, between the calls of a process and between processes alike. Its
+ * folder is made, and made anew when a holder before has removed it.
  *
  * A lock is stale when its process is gone (told at once on the same machine) or gave no sign of life for long (another
  * machine, a reused process id). Times of different clocks are never compared: who waits measures by its own clock how
@@ -161,6 +163,10 @@ async function create(path: string, content: string): Promise<boolean> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EEXIST') return false
+    if (code === 'ENOENT') {
+      await mkdir(dirname(path), { recursive: true })
+      return create(path, content)
+    }
     // On a full disk the file is made and its content is not.
     if (code === 'ENOSPC' || code === 'EDQUOT') await rm(path, { force: true })
     throw error
