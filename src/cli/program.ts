@@ -142,24 +142,35 @@ function names(commands: readonly Command[]): string[] {
 
 /** The help of one command, or of the whole program. */
 export async function helpText(program: Program, command: Command | undefined, columns = 100): Promise<string> {
-  const help = yargs([]).scriptName('phi2').help(false).version(false).detectLocale(false)
-  help.wrap(Math.min(columns, 110))
+  const width = Math.min(columns, 110)
+  const help = yargs([]).scriptName('phi2').help(false).version(false).detectLocale(false).wrap(width)
   if (command) {
     help.usage([`phi2 ${command.usage}`, command.summary, ...(command.notes ? [command.notes] : [])].join('\n\n'))
     declare(help, { ...command.options, ...globalFlags })
-    for (const [line, what] of command.examples) help.example(line, what)
   } else {
     help.usage(
       'phi2 [question…]\nphi2 <command> [options]\n\nPhi-2 in the terminal. A question alone is answered; phi2 alone at a terminal opens a chat.',
     )
     for (const { usage, summary } of program.commands) help.command(usage, summary)
     declare(help, globalFlags)
-    for (const { examples } of program.commands) if (examples[0]) help.example(...examples[0])
     help.epilogue(
       'phi2 <command> --help shows its options. The model is --model FILE, or the environment’s PHI2_MODEL.',
     )
   }
-  return help.getHelp()
+  const examples = command?.examples ?? program.commands.flatMap(({ examples }) => examples.slice(0, 1))
+  return `${await help.getHelp()}\n\nExamples:\n${formatExamples(examples, width)}`
+}
+
+/** Not by yargs, which breaks long lines: an example is to be copied, so its text goes below it where there is no room. */
+function formatExamples(examples: Command['examples'], width: number): string {
+  const room = width - 4 - Math.max(...examples.map(([, what]) => what.length))
+  const column = Math.max(4, ...examples.map(([line]) => line.length).filter((length) => length <= room))
+  return examples
+    .map(([line, what]) => {
+      const end = line.length <= column ? line.padEnd(column) : `${line}\n  ${' '.repeat(column)}`
+      return `  ${end}  ${what}`
+    })
+    .join('\n')
 }
 
 function declare(help: ReturnType<typeof yargs>, options: CliOptions): void {

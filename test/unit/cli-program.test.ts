@@ -239,6 +239,23 @@ test('the help of a command shows all its options with their texts and an exampl
   }
 })
 
+test('an example is never broken over lines, however narrow the terminal', async () => {
+  for (const columns of [20, 60, 80, 100]) {
+    for (const command of [undefined, ...realProgram.commands]) {
+      const text = await helpText(realProgram, command, columns)
+      const lines = text
+        .slice(text.indexOf('Examples:'))
+        .split('\n')
+        .map((line) => line.trim())
+      for (const [example, what] of command?.examples ?? realProgram.commands.map(({ examples }) => examples[0]!)) {
+        const at = lines.findIndex((line) => line.startsWith(example))
+        assert.ok(at >= 0, example)
+        assert.equal(lines[at] === example ? lines[at + 1] : lines[at]!.slice(example.length).trim(), what)
+      }
+    }
+  }
+})
+
 test('the help fits a narrow terminal', async () => {
   for (const line of (await helpText(realProgram, realProgram.fallback, 60)).split('\n')) {
     assert.ok(line.length <= 60 || !line.startsWith('  -'), line)
