@@ -97,6 +97,8 @@ const AFRIDEVA = {
   made: '2023-12',
 } as const
 
+// Its card has named susnato/phi-2 as what it was made of since this commit, a copy whose weights nobody has compared with
+// the original: so it comes after the files that were made of the original itself.
 const TENSORBLOCK = {
   hub: 'huggingface',
   repository: 'tensorblock/phi-2-GGUF',
@@ -105,53 +107,60 @@ const TENSORBLOCK = {
   made: '2024-11',
 } as const
 
-/** Files whose hashes are known: of these and no others can a mirror be checked. */
-const q4KM = {
-  ...THE_BLOKE,
-  path: 'phi-2.Q4_K_M.gguf',
-  bytes: 1_789_239_136,
-  sha256: '324356668fa5ba9f4135de348447bb2bbe2467eaa1b8fcfb53719de62fbd2499',
+/** Files of THE_BLOKE, as the pages of the commits that brought them show the pointers to them. */
+const KNOWN = {
+  q2_k: { bytes: 1_173_610_336, sha256: 'af07a221ea51d3be7eabdc5fb9564a4c2af6cf8d6d277016ba2e86c5b4fef17f' },
+  q3_k_s: { bytes: 1_250_819_936, sha256: 'a40dca0f4079c5fcd2e60804ff7b6c7bf2e0ac23f593c380c9e064a6cad3ccf1' },
+  q3_k_m: { bytes: 1_480_195_936, sha256: '94c9072e8c588b3c0f01c8536d3fba94c847d45318994f5dec08b2ca84e33d82' },
+  q3_k_l: { bytes: 1_604_714_336, sha256: 'ccad4299dccb291741abea7a76773c059285b51625e6401c1caf050c93495345' },
+  q4_k_s: { bytes: 1_615_568_736, sha256: '67df519f789817dee8c9b927227e7795ac07e1b20b58eb21fe109a2af328928a' },
+  q4_k_m: { bytes: 1_789_239_136, sha256: '324356668fa5ba9f4135de348447bb2bbe2467eaa1b8fcfb53719de62fbd2499' },
+  q5_0: { bytes: 1_933_418_336, sha256: '93143aff6d8566aac56fa88720dd8099ff076efac065dcd3538ae61a61ddd335' },
+  q5_k_m: { bytes: 2_072_682_336, sha256: 'ce6bcc8fa75b467e1eb693bcc921fe366ceac14aa92ec3dc84da536c2289510a' },
+  q6_k: { bytes: 2_285_059_936, sha256: '9a654a17bee234d85b726bbdaec8e9a3365bbc187238998bc4f84c89afb046d6' },
+  q8_0: { bytes: 2_958_032_736, sha256: '26a44c5a2bc22f33a1271cdf1accb689028141a6cb12e97671740a9803d23c63' },
 }
-const q5KM = {
-  ...AFRIDEVA,
-  path: 'phi-2.q5_k_m.gguf',
-  sha256: 'ce6bcc8fa75b467e1eb693bcc921fe366ceac14aa92ec3dc84da536c2289510a',
+
+type Known = Partial<(typeof KNOWN)['q2_k']>
+
+function theBloke(name: string, known: Known): CatalogSource {
+  return { ...THE_BLOKE, path: `phi-2.${name.toUpperCase()}.gguf`, ...known }
 }
-const q6K = {
-  ...AFRIDEVA,
-  path: 'phi-2.q6_k.gguf',
-  sha256: '9a654a17bee234d85b726bbdaec8e9a3365bbc187238998bc4f84c89afb046d6',
+
+function known(name: keyof typeof KNOWN, ...others: CatalogSource[]): CatalogModel {
+  return { name, bytes: KNOWN[name].bytes, sources: [theBloke(name, KNOWN[name]), ...others] }
 }
-const q80 = {
+
+/** The same file as THE_BLOKE's, by its hash. */
+function afrideva(name: keyof typeof KNOWN): CatalogSource {
+  return { ...AFRIDEVA, path: `phi-2.${name}.gguf`, ...KNOWN[name] }
+}
+
+const q80Newer: CatalogSource = {
   ...TENSORBLOCK,
   path: 'phi-2-Q8_0.gguf',
   sha256: '128570e8b4215f8297439c43c3bb5f65176805560b08901802a73cbfc32ac1d1',
-}
-const q80Older = {
-  ...AFRIDEVA,
-  path: 'phi-2.q8_0.gguf',
-  sha256: '26a44c5a2bc22f33a1271cdf1accb689028141a6cb12e97671740a9803d23c63',
-}
-
-function theBloke(type: string): CatalogSource {
-  return { ...THE_BLOKE, path: `phi-2.${type}.gguf` }
 }
 
 /** Sizes without an exact count are the ones that the repositories show, in GB of 10⁹ bytes. */
 export const catalog: Catalog = {
   models: [
-    { name: 'q2_k', bytes: 1.17e9, sources: [theBloke('Q2_K')] },
-    { name: 'q3_k_s', bytes: 1.25e9, sources: [theBloke('Q3_K_S')] },
-    { name: 'q3_k_m', bytes: 1.48e9, sources: [theBloke('Q3_K_M')] },
-    { name: 'q3_k_l', bytes: 1.6e9, sources: [theBloke('Q3_K_L')] },
-    { name: 'q4_0', bytes: 1.6e9, sources: [theBloke('Q4_0')] },
-    { name: 'q4_k_s', bytes: 1.62e9, sources: [theBloke('Q4_K_S')] },
-    { name: 'q4_k_m', bytes: q4KM.bytes, sources: [q4KM] },
-    { name: 'q5_0', bytes: 1.93e9, sources: [theBloke('Q5_0')] },
-    { name: 'q5_k_s', bytes: 1.93e9, sources: [theBloke('Q5_K_S')] },
-    { name: 'q5_k_m', bytes: 2.07e9, sources: [theBloke('Q5_K_M'), q5KM] },
-    { name: 'q6_k', bytes: 2.29e9, sources: [theBloke('Q6_K'), q6K] },
-    { name: 'q8_0', bytes: 2.96e9, sources: [q80, theBloke('Q8_0'), q80Older] },
+    known('q2_k', afrideva('q2_k')),
+    known('q3_k_s'),
+    known('q3_k_m'),
+    {
+      name: 'q4_0',
+      bytes: 1.6e9,
+      sources: [theBloke('q4_0', { sha256: 'a6f246baa29a776acbc9a1638088c33d8f7b6a044cc7dd09fb4b0374e1582ae0' })],
+    },
+    known('q3_k_l'),
+    known('q4_k_s'),
+    known('q4_k_m'),
+    { name: 'q5_k_s', bytes: 1.93e9, sources: [theBloke('q5_k_s', {})] },
+    known('q5_0'),
+    known('q5_k_m', afrideva('q5_k_m')),
+    known('q6_k', afrideva('q6_k')),
+    known('q8_0', afrideva('q8_0'), q80Newer),
   ],
   checkpoint: {
     name: 'microsoft/phi-2',
