@@ -108,8 +108,9 @@ async function readCheckpoint({ from, name, license, source, fuseQkv: fused }: C
     throw invalidCheckpoint(`There is no folder ${from}. Expected the folder of a Phi-2 checkpoint as on Hugging Face.`)
   }
   const config = await readModelConfig(from)
-  const tokenizer = tokenizerMetadata(await readTokenizerFiles(from), config)
+  // first the tensors: that they are all there bounds the sizes that config.json claims
   const separate = matchTensors(config, await openSafetensors(from))
+  const tokenizer = tokenizerMetadata(await readTokenizerFiles(from), config)
   const parameters = separate.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0)
   const info = await readGeneralInfo(from, { config: config.json, parameters, name, license, source })
   return { config, tokenizer, tensors: fused ? fuseQkv(separate) : separate, info }

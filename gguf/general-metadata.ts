@@ -105,11 +105,15 @@ function samplingMetadata(json: { readonly [key: string]: unknown }): GgufMetada
     const value = names.map((name) => json[name]).find((found) => found !== undefined && found !== null)
     if (type === 'string') {
       if (typeof value === 'string') metadata.set(`general.sampling.${key}`, { type, value })
-    } else if (typeof value === 'number' && (type === 'float32' || Number.isInteger(value))) {
+    } else if (typeof value === 'number' && (type === 'int32' ? (value | 0) === value : isFloat32(value))) {
       metadata.set(`general.sampling.${key}`, { type, value })
     }
   }
   return metadata
+}
+
+function isFloat32(value: number): boolean {
+  return Number.isFinite(Math.fround(value))
 }
 
 /** `39M`, `2.8B`: two digits, as llama.cpp names sizes (`size_label` in gguf-py/gguf/utility.py). */

@@ -2,7 +2,7 @@ import { Phi2Error } from '../src/errors.js'
 import { formatRef, isHubRef, locate, parseRemoteRef } from '../src/models/hub.js'
 import { resolveModel } from '../src/models/resolve.js'
 import { type ByteSource, openFile } from './byte-source.js'
-import { checkInteger, checkText } from './checks.js'
+import { checkBoolean, checkInteger, checkText } from './checks.js'
 import { align, type GgufHeader } from './format.js'
 import { inspectKeys, inspectTensors, modelFacts, readShape, streamedBytes, tokenizerFacts } from './inspect-facts.js'
 import { remarks } from './inspect-remarks.js'
@@ -43,6 +43,7 @@ export async function inspect(options: InspectOptions): Promise<Inspection> {
   const { source, contextSize = 2048, fullValues = false, signal } = options
   checkText('source', source)
   checkInteger('contextSize', contextSize, 1, 2 ** 20)
+  checkBoolean('fullValues', fullValues)
   signal?.throwIfAborted()
   const { bytes, remote } = await openSource(source)
   try {

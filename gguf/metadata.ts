@@ -58,12 +58,25 @@ export function tokenizerMetadata(
   metadata.set('tokenizer.ggml.token_type', { type: 'array', of: 'int32', value: types })
   metadata.set('tokenizer.ggml.merges', { type: 'array', of: 'string', value: checkedMerges(files.merges) })
   for (const [key, value] of specialTokens(files, config)) metadata.set(key, { type: 'uint32', value })
-  for (const kind of ['bos', 'eos'] as const) {
+  for (const kind of ['bos', 'eos', 'sep']) {
     const value = files.config[`add_${kind}_token`]
     if (typeof value === 'boolean') metadata.set(`tokenizer.ggml.add_${kind}_token`, { type: 'bool', value })
   }
-  if (files.chatTemplate !== undefined)
-    metadata.set('tokenizer.chat_template', { type: 'string', value: files.chatTemplate })
+  for (const [key, value] of chatTemplates(files)) metadata.set(key, value)
+  return metadata
+}
+
+function chatTemplates({ chatTemplates }: TokenizerFiles): GgufMetadata {
+  const metadata: GgufMetadata = new Map()
+  const names: string[] = []
+  for (const [name, value] of chatTemplates) {
+    if (name === 'default') continue
+    names.push(name.replace(/[^A-Za-z0-9]/g, '_'))
+    metadata.set(`tokenizer.chat_template.${names.at(-1)}`, { type: 'string', value })
+  }
+  if (names.length > 0) metadata.set('tokenizer.chat_templates', { type: 'array', of: 'string', value: names })
+  const value = chatTemplates.get('default')
+  if (value !== undefined) metadata.set('tokenizer.chat_template', { type: 'string', value })
   return metadata
 }
 
@@ -99,7 +112,7 @@ function addedTokens({ added, vocabulary }: TokenizerFiles) {
 
 /** Fine-tunes do not always mark `<|im_end|>` and its like as special; the converter of llama.cpp takes them so too. */
 function looksSpecial(token: string): boolean {
-  return token.startsWith('<|') && token.endsWith('|>')
+  return /^(<\|.*\|>|<｜.*｜>|<unused.*>|<pad>|<mask>|<2mass>|\[@BOS@\])$/s.test(token)
 }
 
 function checkedMerges(merges: readonly string[]): readonly string[] {
@@ -113,7 +126,10 @@ const SPECIAL_KEYS = [
   ['bos', 'tokenizer.ggml.bos_token_id'],
   ['eos', 'tokenizer.ggml.eos_token_id'],
   ['unk', 'tokenizer.ggml.unknown_token_id'],
+  // llama.cpp spells it so
+  ['sep', 'tokenizer.ggml.seperator_token_id'],
   ['pad', 'tokenizer.ggml.padding_token_id'],
+  ['mask', 'tokenizer.ggml.mask_token_id'],
 ] as const
 
 /**
@@ -128,7 +144,7 @@ function specialTokens(
   const found: [string, number][] = []
   for (const [kind, key] of SPECIAL_KEYS) {
     const configured = config.json[`${kind}_token_id`]
-    const fallback = kind === 'pad' ? undefined : ids.get(END_OF_TEXT)
+    const fallback = ['bos', 'eos', 'unk'].includes(kind) ? ids.get(END_OF_TEXT) : undefined
     const id = ids.get(tokenText(files.config[`${kind}_token`]) ?? '') ?? (isIndex(configured) ? configured : fallback)
     if (id === undefined && kind === 'eos')
       throw invalidCheckpoint(`the vocabulary has no ${END_OF_TEXT} and names no other end of text`)

@@ -127,10 +127,11 @@ function checkPlainAttention(json: JsonObject, form: Form, heads: number): void 
   if ((json[form.keyValueHeads] ?? heads) !== heads) refuse(form.keyValueHeads, String(heads))
   if (json.qk_layernorm === true) refuse('qk_layernorm', 'false')
   if ((json.rope_scaling ?? null) !== null) refuse('rope_scaling', 'null')
+  if ((ropeParameter(json, 'rope_type') ?? 'default') !== 'default') refuse('rope_parameters', 'rope_type "default"')
   if (!TANH_GELU.includes((json[form.activation] ?? 'gelu_new') as string)) refuse(form.activation, '"gelu_new"')
 }
 
-/** Newer versions of Transformers keep these two in `rope_parameters`. */
+/** Newer versions of Transformers keep these in `rope_parameters`. */
 function ropeParameter(json: JsonObject, key: string): unknown {
   return json[key] ?? (isObject(json.rope_parameters) ? json.rope_parameters[key] : undefined)
 }

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { tinyModelPath } from '../src/models/resolve.js'
-import { checkInteger } from './checks.js'
+import { checkInteger, checkText } from './checks.js'
 import { type GgmlTypeName, type GgufMetadata, invalidGguf, tensorByteLength } from './format.js'
 import { tokenizerMetadata } from './metadata.js'
 import type { ModelConfig } from './model-config.js'
@@ -50,6 +50,7 @@ export async function randomModel(options: RandomModelOptions): Promise<RandomMo
   const { seed = 1 } = options
   const sizes = checkSizes(options)
   checkInteger('seed', seed, 0, 2 ** 32 - 1)
+  if (options.vocabulary !== undefined) checkText('vocabulary', options.vocabulary)
   const vocabulary = await readVocabulary(options.vocabulary ?? tinyModelPath())
   const config = { ...sizes, ...FIXED, vocabularySize: vocabularySize(vocabulary) }
   const pools: Pools = new Map()

@@ -187,7 +187,9 @@ async function readExactly(
 
 async function fill(file: FileHandle, path: string, position: number, bytes: Uint8Array): Promise<void> {
   for (let done = 0; done < bytes.length; ) {
-    const { bytesRead } = await file.read(bytes, done, bytes.length - done, position + done)
+    const { bytesRead } = await file.read(bytes, done, bytes.length - done, position + done).catch((cause) => {
+      throw unreadable(path, cause)
+    })
     if (bytesRead === 0) throw invalidCheckpoint(`${path} ended while it was read`)
     done += bytesRead
   }

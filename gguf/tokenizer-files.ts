@@ -19,8 +19,8 @@ export interface TokenizerFiles {
   added: readonly AddedToken[]
   /** tokenizer_config.json, or empty when there is none. */
   config: JsonObject
-  /** Phi-2 has none; fine-tunes may. */
-  chatTemplate?: string
+  /** By name, the usual one being `default`. Phi-2 has none; fine-tunes may. */
+  chatTemplates: ReadonlyMap<string, string>
 }
 
 /**
@@ -34,11 +34,27 @@ export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles
   await nextTurn()
   const files = fast === undefined ? await readSlow(folder, config) : readFast(fast, config)
   await nextTurn()
-  const chatTemplate = config.chat_template ?? (await readText(join(folder, 'chat_template.jinja')))
-  return typeof chatTemplate === 'string' ? { ...files, chatTemplate } : files
+  return { ...files, chatTemplates: chatTemplates(config.chat_template ?? (await chatTemplateFile(folder))) }
 }
 
-function readFast(json: JsonObject, config: JsonObject): TokenizerFiles {
+async function chatTemplateFile(folder: string): Promise<unknown> {
+  const text = await readText(join(folder, 'chat_template.jinja'))
+  return text ?? (await readJsonObject(join(folder, 'chat_template.json')))?.chat_template
+}
+
+/** One text, or a list of them with names. */
+function chatTemplates(given: unknown): Map<string, string> {
+  const list = Array.isArray(given) ? given.filter(isObject) : [{ name: 'default', template: given }]
+  return new Map(
+    list.flatMap(({ name, template }) =>
+      typeof name === 'string' && typeof template === 'string' ? [[name, template] as const] : [],
+    ),
+  )
+}
+
+type Vocabulary = Omit<TokenizerFiles, 'chatTemplates'>
+
+function readFast(json: JsonObject, config: JsonObject): Vocabulary {
   const model = isObject(json.model) ? json.model : {}
   if ((model.type ?? 'BPE') !== 'BPE' || !isObject(model.vocab) || !Array.isArray(model.merges)) {
     throw invalidCheckpoint('tokenizer.json holds no byte-pair encoding (BPE) with vocab and merges, which Phi-2 has')
@@ -61,7 +77,7 @@ function mergeOf(merge: unknown): string {
   throw invalidCheckpoint(`tokenizer.json has a merge of an unknown form: ${JSON.stringify(merge)}`)
 }
 
-async function readSlow(folder: string, config: JsonObject): Promise<TokenizerFiles> {
+async function readSlow(folder: string, config: JsonObject): Promise<Vocabulary> {
   const vocabulary = await readJsonObject(join(folder, 'vocab.json'))
   const merges = await readText(join(folder, 'merges.txt'))
   if (vocabulary === undefined || merges === undefined) {

@@ -63,11 +63,17 @@ async function compareData(
   }
 }
 
-/** A float32 comes back rounded. */
+/** A float32 comes back rounded, and half of a surrogate pair, which JSON can hold, as U+FFFD. */
 function asStored(value: GgufValue): GgufValue {
   if (value.type === 'float32') return { type: 'float32', value: Math.fround(value.value) }
-  if (value.type === 'array' && value.of === 'float32') return { ...value, value: value.value.map(Math.fround) }
-  return value
+  if (value.type === 'string') return { type: 'string', value: toWellFormed(value.value) }
+  if (value.type !== 'array') return value
+  if (value.of === 'float32') return { ...value, value: value.value.map(Math.fround) }
+  return value.of === 'string' ? { ...value, value: value.value.map(toWellFormed) } : value
+}
+
+function toWellFormed(text: string): string {
+  return text.replace(/\p{Surrogate}/gu, '\ufffd')
 }
 
 function different(found: string, cause?: Error): Phi2Error {

@@ -216,16 +216,22 @@ class ByteWriter {
   }
 }
 
+/** Buffer takes NaN for 0 and cuts fractions off. */
+function integer(value: number): number {
+  if (Number.isInteger(value)) return value
+  throw new RangeError(`expected an integer, found ${value}`)
+}
+
 const STORE: {
   readonly [T in Exclude<GgufElementType, 'string'>]: (bytes: Buffer, value: GgufScalars[T], at: number) => number
 } = {
-  uint8: (bytes, value, at) => bytes.writeUInt8(value, at),
-  int8: (bytes, value, at) => bytes.writeInt8(value, at),
+  uint8: (bytes, value, at) => bytes.writeUInt8(integer(value), at),
+  int8: (bytes, value, at) => bytes.writeInt8(integer(value), at),
   bool: (bytes, value, at) => bytes.writeUInt8(value ? 1 : 0, at),
-  uint16: (bytes, value, at) => bytes.writeUInt16LE(value, at),
-  int16: (bytes, value, at) => bytes.writeInt16LE(value, at),
-  uint32: (bytes, value, at) => bytes.writeUInt32LE(value, at),
-  int32: (bytes, value, at) => bytes.writeInt32LE(value, at),
+  uint16: (bytes, value, at) => bytes.writeUInt16LE(integer(value), at),
+  int16: (bytes, value, at) => bytes.writeInt16LE(integer(value), at),
+  uint32: (bytes, value, at) => bytes.writeUInt32LE(integer(value), at),
+  int32: (bytes, value, at) => bytes.writeInt32LE(integer(value), at),
   uint64: (bytes, value, at) => bytes.writeBigUInt64LE(value, at),
   int64: (bytes, value, at) => bytes.writeBigInt64LE(value, at),
   float32: (bytes, value, at) => bytes.writeFloatLE(value, at),

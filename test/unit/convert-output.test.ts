@@ -37,6 +37,16 @@ test('verify gives the same file, and its progress rises over both halves to 1',
   }
 })
 
+test('half a surrogate pair is stored as U+FFFD, and a number that does not fit is left out', async (t) => {
+  const { from, to } = await setUp(t)
+  await writeFile(join(from, 'added_tokens.json'), '{"\\ud83d": 14, "\\ud83d\\ude00": 15}')
+  await writeFile(join(from, 'generation_config.json'), '{"temperature": 1e300, "top_k": 1e10, "top_p": 0.9}')
+  const keys = await keysOf({ from, to, verify: true })
+  assert.deepEqual((keys['tokenizer.ggml.tokens'] as string[]).slice(14, 16), ['\ufffd', '😀'])
+  const sampling = Object.entries(keys).filter(([key]) => key.startsWith('general.sampling.'))
+  assert.deepEqual(sampling, [['general.sampling.top_p', Math.fround(0.9)]])
+})
+
 test('a file that is not what was written does not get its name', async (t) => {
   const folder = await temporaryFolder(t)
   const path = join(folder, 'x.gguf')

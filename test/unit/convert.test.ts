@@ -236,6 +236,55 @@ test('the markers and the padding token of a fine-tune are kept', async (t) => {
   assert.deepEqual(keys['tokenizer.ggml.bos_token_id'], ['uint32', 13])
 })
 
+test('what the converter of llama.cpp takes for special, fine-tunes’ other special tokens and several templates', async (t) => {
+  const from = await temporaryFolder(t)
+  await writeCheckpoint(from)
+  const markers = ['<mask>', '<｜User｜>', '<unused7>', '<pad', '<sep>']
+  const added = markers.map((content, index) => [17 + index, { content, special: false }])
+  await writeJson(join(from, 'tokenizer_config.json'), {
+    add_sep_token: true,
+    sep_token: '<sep>',
+    mask_token: { content: '<mask>' },
+    added_tokens_decoder: Object.fromEntries(added),
+    chat_template: [
+      { name: 'default', template: 'plain' },
+      { name: 'tool use', template: 'tools' },
+      { name: 'broken', template: null },
+    ],
+  })
+  const to = join(await temporaryFolder(t), 'x.gguf')
+  await convert({ from, to })
+  const entries = Object.entries(plain((await readHeader(to)).metadata))
+  assert.deepEqual(Object.fromEntries(entries)['tokenizer.ggml.token_type']![1], [
+    ...[...Array(13).fill(1), 3, 5, 5, 5, 3, 3, 3, 4, 4],
+    ...[5, 5],
+  ])
+  // what gguf-py's SpecialVocab writes, behind the three that every Phi-2 has
+  assert.deepEqual(entries.slice(-6), [
+    ['tokenizer.ggml.seperator_token_id', ['uint32', 21]],
+    ['tokenizer.ggml.mask_token_id', ['uint32', 17]],
+    ['tokenizer.ggml.add_sep_token', ['bool', true]],
+    ['tokenizer.chat_template.tool_use', ['string', 'tools']],
+    ['tokenizer.chat_templates', ['string[]', ['tool_use']]],
+    ['tokenizer.chat_template', ['string', 'plain']],
+  ])
+})
+
+test('a chat template may lie in a file of its own', async (t) => {
+  const from = await temporaryFolder(t)
+  await writeCheckpoint(from)
+  const to = join(await temporaryFolder(t), 'x.gguf')
+  const template = async () => {
+    await convert({ from, to })
+    return (await readHeader(to)).metadata.get('tokenizer.chat_template')?.value
+  }
+  assert.equal(await template(), undefined)
+  await writeJson(join(from, 'chat_template.json'), { chat_template: 'from JSON' })
+  assert.equal(await template(), 'from JSON')
+  await writeFile(join(from, 'chat_template.jinja'), 'from Jinja')
+  assert.equal(await template(), 'from Jinja')
+})
+
 test('a RoPE base other than 10000 is written, and the newer rope_parameters are read', async (t) => {
   const rope_parameters = { rope_theta: 5000, partial_rotary_factor: 0.4, rope_type: 'default' }
   const config = { rope_theta: undefined, partial_rotary_factor: undefined, rope_parameters }
@@ -280,6 +329,11 @@ test('what llama.cpp would compute wrongly is refused', async (t) => {
   await checkpointFails(t, { config: { num_key_value_heads: 1 } }, /num_key_value_heads 1; Phi-2 has 2/)
   await checkpointFails(t, { config: { qk_layernorm: true } }, /qk_layernorm true/)
   await checkpointFails(t, { config: { rope_scaling: { type: 'linear', factor: 2 } } }, /rope_scaling/)
+  await checkpointFails(
+    t,
+    { config: { rope_parameters: { rope_type: 'yarn', factor: 2 } } },
+    /rope_parameters .*"yarn"/,
+  )
   await checkpointFails(t, { config: { hidden_act: 'silu' } }, /hidden_act "silu"/)
 })
 
@@ -319,6 +373,7 @@ test('missing, unexpected and misshapen tensors are named', async (t) => {
     { edit: (all) => void all.set('lm_head.bias', { ...odd, shape: [24], dtype: 'X8' }) },
     /type X8/,
   )
+  await checkpointFails(t, { config: { vocab_size: 2 ** 24 } }, /embed_tokens.weight has the shape \[24, 160\]/)
   const old = (all: Map<string, unknown>) => void all.clear()
   await checkpointFails(t, { edit: old }, /lacks model.embed_tokens.weight/)
 })

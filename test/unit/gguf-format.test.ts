@@ -241,6 +241,8 @@ test('what cannot be stored is refused before the file is made', async (t) => {
   const write = (metadata: GgufMetadata, ...tensors: ReturnType<typeof tensor>[]) =>
     writeGguf(path, { metadata, tensors })
   await isInvalid(write(new Map([['k', { type: 'uint8', value: 256 }]])), /k cannot be stored as uint8/)
+  await isInvalid(write(new Map([['k', { type: 'uint32', value: Number.NaN }]])), /k .*expected an integer, found NaN/)
+  await isInvalid(write(new Map([['k', { type: 'array', of: 'int16', value: [1, 1.5] }]])), /an integer, found 1.5/)
   await isInvalid(write(new Map([['', { type: 'bool', value: true }]])), /empty/)
   await isInvalid(write(new Map(), tensor('x'.repeat(64), [1])), /1 to 63 bytes/)
   await isInvalid(write(new Map(), tensor('x', [1]), tensor('x', [1])), /occurs twice/)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import fc from 'fast-check'
@@ -76,6 +76,12 @@ test('a folder without safetensors says what is expected', async (t) => {
     openSafetensors(await temporaryFolder(t)),
     /neither model.safetensors nor .*saved as safetensors first/,
   )
+})
+
+test('a folder in the place of the weights cannot be read', async (t) => {
+  const folder = await temporaryFolder(t)
+  await mkdir(join(folder, 'model.safetensors'))
+  await isInvalid(openSafetensors(folder), /model\.safetensors cannot be read: EISDIR/)
 })
 
 test('a shard that is missing, or does not hold what the index says, is named', async (t) => {

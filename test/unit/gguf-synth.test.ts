@@ -112,6 +112,7 @@ test('sizes that make no Phi-2 are refused', async () => {
   await assert.rejects(wrong({ type: 'q3' }), range)
   await assert.rejects(wrong({ seed: -1 }), range)
   await assert.rejects(wrong({ layers: '2' }), { name: 'TypeError', code: 'PHI2_INVALID_OPTION' })
+  await assert.rejects(wrong({ vocabulary: '' }), { name: 'TypeError', code: 'PHI2_INVALID_OPTION' })
 })
 
 test('an older file stays where it may not be replaced', async (t) => {
