@@ -46,7 +46,7 @@ export async function checkTarget(path: string, overwrite: boolean, inputs: read
  * Before long work, for what may not replace an older file or folder.
  * @throws {Phi2Error} `PHI2_IO` when there is something under `path`.
  */
-export async function checkIsFree(path: string): Promise<void> {
+async function checkIsFree(path: string): Promise<void> {
   if ((await stat(path).catch(() => undefined)) === undefined) return
   throw new Phi2Error(
     'PHI2_IO',

@@ -106,7 +106,7 @@ function sizeText(text: string): string {
 }
 
 /** Words in lower case are capitalized, versions and acronyms left as they are. */
-export function titleOf(id: string): string {
+function titleOf(id: string): string {
   return id
     .trim()
     .replaceAll('-', ' ')

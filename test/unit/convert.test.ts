@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
-import { mkdir, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import { sizeLabel } from '../../gguf/general-metadata.js'
 import { bf16ToF32, f16ToF32 } from '../../gguf/half.js'
 import { type ConvertOptions, convert, type GgufMetadata, type OutType, readHeader } from '../../gguf/index.js'
+import { tokenizerMetadata } from '../../gguf/metadata.js'
 import { planTensors, tensorType } from '../../gguf/tensor-map.js'
+import { readTokenizerFiles } from '../../gguf/tokenizer-files.js'
 import { Phi2Error, type Phi2ErrorCode } from '../../src/errors.js'
-import { packageRoot } from '../../src/package-root.js'
+import { tinyCheckpoint } from '../helpers/model.js'
 import {
   type CheckpointOptions,
   type Dtype,
@@ -472,8 +474,32 @@ test('wrong options throw before anything is read', async () => {
   }
 })
 
-const TINY = process.env.PHI2_TINY_HF ?? join(packageRoot(), '..', 'shared', 'phi-2-tiny', 'hf')
-const skip = existsSync(TINY) ? false : `no checkpoint of phi-2-tiny at ${TINY}; set PHI2_TINY_HF`
+const tiny = tinyCheckpoint()
+const skip = 'skip' in tiny && tiny.skip
+const TINY = 'folder' in tiny ? tiny.folder : ''
+
+test('Phi-2’s own vocabulary gives the same keys from tokenizer.json, from the older files, and from those without a tokenizer_config.json', {
+  skip,
+}, async (t) => {
+  const slow = ['vocab.json', 'merges.txt', 'added_tokens.json']
+  const forms = [
+    ['tokenizer.json', 'tokenizer_config.json'],
+    [...slow, 'tokenizer_config.json'],
+    slow,
+    ['tokenizer.json'],
+  ]
+  const keys = forms.map(async (names) => {
+    const folder = await temporaryFolder(t)
+    for (const name of names) await copyFile(join(TINY, name), join(folder, name))
+    const metadata = tokenizerMetadata(await readTokenizerFiles(folder), { vocabularySize: 51200, json: {} })
+    // where it is not said, it stands in another of the keys
+    metadata.delete('tokenizer.ggml.add_bos_token')
+    return [...metadata]
+  })
+  const [first, ...others] = await Promise.all(keys)
+  for (const [index, other] of others.entries()) assert.ok(isDeepStrictEqual(other, first), forms[index + 1]!.join())
+  assert.equal(first!.length, 8)
+})
 
 test('the real checkpoint of phi-2-tiny converts with Phi-2’s vocabulary and its own weights', { skip }, async (t) => {
   const to = join(await temporaryFolder(t), 'tiny.gguf')
