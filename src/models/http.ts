@@ -57,6 +57,10 @@ const hubHeaders = ['x-linked-size', 'x-linked-etag', 'x-repo-commit'] as const
 const redirects = new Set([301, 302, 303, 307, 308])
 const secretHeaders = new Set(['authorization', 'cookie'])
 const defaultStallTimeout = 30_000
+// What undici takes in before it holds a connection back. When the server closes one that is held back just then, undici 7
+// ends the process with an assertion that nobody can catch (nodejs/undici#5360, put right in 8, which needs Node 22): so
+// this is more than a request for a part ever brings, and those are never held back.
+const bodyBuffer = 64 << 20
 
 /**
  * Asks for a URL and follows its redirects. Proxies are taken from `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
@@ -253,6 +257,7 @@ async function send(
       signal: signal ?? null,
       headersTimeout: stallTimeout,
       bodyTimeout: stallTimeout,
+      highWaterMark: bodyBuffer,
       dispatcher: dispatcher(),
     })
     // Between here and the first read nobody listens, and an 'error' event would end the process.

@@ -78,6 +78,29 @@ test('a download that is killed in the middle is resumed by the next process', a
   assert.equal(server.bytesServed - before, content.length / 2 + 1)
 })
 
+test('a server that closes each connection behind its answer, while the disk is slow, does not end the process', async (t) => {
+  await using server = await hostileServer(content, () => ({ headers: { connection: 'close' } }))
+  const { to } = place(t)
+  // A reader that is slower than the network.
+  const slow = `
+    import { openUrl } from './src/models/http.ts'
+    import { setTimeout as sleep } from 'node:timers/promises'
+    ready()
+    for (let i = 0; i < 20; i++) {
+      const { body } = await openUrl(${JSON.stringify(server.url)})
+      let bytes = 0
+      for await (const chunk of body) {
+        bytes += chunk.length
+        await sleep(1)
+      }
+      console.log('bytes', bytes)
+    }`
+  const { code, stderr, stdout } = await startProgram(slow).ended
+  assert.deepEqual([code, stderr], [0, ''])
+  assert.equal(stdout.match(/bytes 4194304/g)?.length, 20)
+  expectFinished(await start(server.url, to).ended)
+})
+
 test('two processes fetch a file once, and both end with it', async (t) => {
   const { open, fault } = gate()
   await using server = await hostileServer(content, fault)
