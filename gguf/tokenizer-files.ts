@@ -59,6 +59,7 @@ function readFast(json: JsonObject, config: JsonObject): Vocabulary {
   if ((model.type ?? 'BPE') !== 'BPE' || !isObject(model.vocab) || !Array.isArray(model.merges)) {
     throw invalidCheckpoint('tokenizer.json holds no byte-pair encoding (BPE) with vocab and merges, which Phi-2 has')
   }
+  checkPreTokenizer(json.pre_tokenizer)
   const added = Array.isArray(json.added_tokens) ? json.added_tokens : []
   return {
     vocabulary: vocabularyOf(model.vocab, 'tokenizer.json'),
@@ -66,6 +67,15 @@ function readFast(json: JsonObject, config: JsonObject): Vocabulary {
     added: added.map((entry) => addedToken(isObject(entry) ? entry.id : undefined, entry, 'tokenizer.json')),
     config,
   }
+}
+
+/** A model of the same form with the vocabulary of another family would load, and read every text wrongly. */
+function checkPreTokenizer(found: unknown = { type: 'ByteLevel' }): void {
+  if (isObject(found) && found.type === 'ByteLevel' && found.use_regex !== false) return
+  throw invalidCheckpoint(
+    `tokenizer.json splits texts otherwise than Phi-2: its pre_tokenizer is ${JSON.stringify(found).slice(0, 200)}; ` +
+      'expected "ByteLevel" with its own pattern',
+  )
 }
 
 /** Written as `a b` before Transformers 4.45 and as a pair since. A space inside a part is byte-encoded, as all spaces. */

@@ -15,6 +15,7 @@ import {
   type CheckpointOptions,
   type Dtype,
   encode,
+  readJson,
   SMALL,
   SMALL_MERGES,
   smallTensors,
@@ -421,6 +422,22 @@ test('vocabularies that do not fit are refused', async (t) => {
   await fails(t, from, 'PHI2_INVALID_CHECKPOINT', /no vocabulary. Expected tokenizer.json/)
   await writeJson(join(from, 'tokenizer.json'), { model: { type: 'Unigram', vocab: [] } })
   await fails(t, from, 'PHI2_INVALID_CHECKPOINT', /no byte-pair encoding/)
+})
+
+test('a vocabulary that splits texts otherwise than Phi-2 is refused', async (t) => {
+  const from = await temporaryFolder(t)
+  await writeCheckpoint(from, { tokenizer: 'fast' })
+  const path = join(from, 'tokenizer.json')
+  const tokenizer = await readJson(path)
+  const split = { type: 'Split', pattern: { Regex: '\\\\p{N}{1,3}' }, behavior: 'Isolated', invert: false }
+  const others = [null, split, { type: 'ByteLevel', use_regex: false }, { type: 'Sequence', pretokenizers: [split] }]
+  for (const pre_tokenizer of others) {
+    await writeJson(path, { ...tokenizer, pre_tokenizer })
+    await fails(t, from, 'PHI2_INVALID_CHECKPOINT', /splits texts otherwise than Phi-2: its pre_tokenizer is/)
+  }
+  const pre_tokenizer = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true }
+  await writeJson(path, { ...tokenizer, pre_tokenizer })
+  await convert({ from, to: join(from, 'x.gguf') })
 })
 
 test('a folder, file or JSON that is missing or broken is named', async (t) => {
