@@ -441,7 +441,7 @@ test('what was there already does not count as speed', async (t) => {
   await writeFile(`${job.to}.partial`, content)
   await writeFile(`${job.to}.partial.json`, JSON.stringify({ ...state, intervals: [[0, 999_000]] }))
   const speeds: number[] = []
-  await job.run({ onProgress: ({ bytesPerSecond }) => speeds.push(bytesPerSecond) })
+  await job.run({ onProgress: ({ phase, bytesPerSecond }) => phase === 'downloading' && speeds.push(bytesPerSecond) })
   assert.ok(Math.max(...speeds) < 1_000_000, `${Math.max(...speeds)} bytes per second`)
   await expectWhole(job)
 })
@@ -525,7 +525,11 @@ test('who lost the lock waits for the other one and takes the result', async (t)
 })
 
 test('who lost the lock without noticing touches nothing of the one who has it', async (t) => {
-  await using server = await hostileServer(content, () => ({ delay: 20 }))
+  let open = () => {}
+  const after = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  await using server = await hostileServer(content, ({ start = 0 }) => (start < 500_000 ? {} : { after }))
   const job = pull(t, server)
   const other = { token: '01234567-0123-0123-0123-012345678901', pid: process.pid, machine: 'another' }
   let taken = false
@@ -535,6 +539,7 @@ test('who lost the lock without noticing touches nothing of the one who has it',
     writeFileSync(`${job.to}.lock`, JSON.stringify(other))
     rmSync(`${job.to}.partial`)
     writeFileSync(`${job.to}.partial`, 'of the other one')
+    open()
   }
   const lock = { heartbeat: 1e6, patience: 1e6, poll: 10 }
   const controller = new AbortController()

@@ -24,6 +24,7 @@ export class DownloadJob {
   readonly #failed = new AbortController()
   readonly #signal: AbortSignal
   #speed = new Speed()
+  readonly #hashing = new Speed()
   #phase: DownloadProgress['phase'] = 'downloading'
   #remote: RemoteFile | undefined
   #partial: PartialFile | undefined
@@ -51,6 +52,8 @@ export class DownloadJob {
       const there = enough ? await this.#isThere(size, sha256) : undefined
       return there ?? (await this.#fetch(size))
     } catch (error) {
+      // A failure can be the other holder's work, and then nothing here is ours to leave or to throw away.
+      await this.#lock.confirm().catch(() => {})
       await this.#leave()
       throw this.#signal.aborted ? this.#signal.reason : error
     } finally {
@@ -240,7 +243,8 @@ export class DownloadJob {
   }
 
   #report(phase: DownloadProgress['phase'], done: number, total: number | undefined): void {
-    const bytesPerSecond = this.#speed.record(performance.now(), done)
+    const speed = phase === 'verifying' ? this.#hashing : this.#speed
+    const bytesPerSecond = speed.record(performance.now(), done)
     this.#options.onProgress?.({ phase, done, total, bytesPerSecond })
   }
 
