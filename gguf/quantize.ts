@@ -48,7 +48,7 @@ export interface QuantizeOptions {
   /** A Phi-2 GGUF file, best in F32, F16 or BF16. */
   from: string
   /**
-   * The GGUF file to write; its folder must exist. It may be `from`.
+   * The GGUF file to write; its folder must exist.
    * @default beside `from`, under its name with the other type: `phi-2-f16.gguf` → `phi-2-q4_k_m.gguf`
    */
   to?: string | undefined

@@ -9,7 +9,8 @@ namespace phi2 {
 /// Something whose thread must not run while the process tears down its static objects.
 class StopsAtExit {
  public:
-  /// JS thread, as the last thing that this environment does. Joins the thread and leaves JavaScript alone.
+  /// JS thread, as the last thing that this environment does. Joins the thread, unless that is where the end does not
+  /// touch it, and leaves JavaScript alone.
   virtual void StopForExit() = 0;
 
  protected:

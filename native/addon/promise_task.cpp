@@ -47,7 +47,7 @@ class Runner final : private StopsAtExit {
   }
 
   void StopForExit() override {
-    if (task_.leave_at_exit) return;
+    if (task_.leave_at_exit && task_.leave_at_exit()) return;
     if (task_.cancel) task_.cancel();
     Join();
   }

@@ -17,8 +17,9 @@ struct PromiseTask {
   std::function<void(Napi::Env, bool failed)> settled;
   /// Called on the JS thread when the environment ends early; must make `work` return soon.
   std::function<void()> cancel;
-  /// Work that takes long and cannot be cancelled is left to run when the process exits: it must not hold up the end.
-  bool leave_at_exit = false;
+  /// Called on the JS thread when the process exits, where there is one: whether the work is left to run, because it is
+  /// at something that takes long and must not hold up the end. Otherwise it is cancelled and waited for.
+  std::function<bool()> leave_at_exit;
 };
 
 /// Starts the task. JS thread. The process stays alive until the promise is settled. Throws std::system_error when

@@ -1,6 +1,5 @@
 #include "addon/quantize_wrap.h"
 
-#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -18,7 +17,7 @@ namespace {
 /// What the quantizing thread and the JS thread share.
 struct Quantizing {
   QuantizeOptions options;
-  std::atomic<bool> cancelled{false};
+  Cancellation cancellation;
   std::shared_ptr<ProgressChannel> progress;
   QuantizeReport report;
 };
@@ -45,7 +44,7 @@ Napi::Value QuantizeFile(const Napi::CallbackInfo& info) {
     const auto options = info[0].As<Napi::Object>();
     auto shared = std::make_shared<Quantizing>();
     shared->options = ReadQuantizeOptions(options);
-    shared->options.cancelled = &shared->cancelled;
+    shared->options.cancellation = &shared->cancellation;
     const Napi::Value on_progress = options.Get("onProgress");
     if (on_progress.IsFunction()) {
       shared->progress = ProgressChannel::Create(env, on_progress.As<Napi::Function>());
@@ -54,8 +53,8 @@ Napi::Value QuantizeFile(const Napi::CallbackInfo& info) {
 
     PromiseTask task;
     task.work = [shared] { shared->report = Quantize(shared->options); };
-    task.cancel = [shared] { shared->cancelled = true; };
-    task.leave_at_exit = true;  // a tensor may take half a minute
+    task.cancel = [shared] { shared->cancellation.Cancel(); };
+    task.leave_at_exit = [shared] { return shared->cancellation.Leave(); };  // a tensor may take half a minute
     task.result = [shared](Napi::Env e) -> Napi::Value {
       Napi::Object report = Napi::Object::New(e);
       report.Set("changes", ToJs(e, shared->report.changes));
@@ -68,7 +67,8 @@ Napi::Value QuantizeFile(const Napi::CallbackInfo& info) {
 
     Napi::Object running = Napi::Object::New(env);
     running.Set("promise", RunTask(env, "phi2 quantize", std::move(task)));
-    running.Set("cancel", Napi::Function::New(env, [shared](const Napi::CallbackInfo&) { shared->cancelled = true; }));
+    running.Set("cancel",
+                Napi::Function::New(env, [shared](const Napi::CallbackInfo&) { shared->cancellation.Cancel(); }));
     return running;
   });
 }

@@ -42,6 +42,7 @@ class Collector {
 
   std::vector<TensorImportance> Take() const {
     std::vector<TensorImportance> tensors;
+    tensors.reserve(entries_.size());
     for (const auto& [name, entry] : entries_) {
       tensors.push_back({name, {entry.sums.begin(), entry.sums.end()}, entry.count});
     }

@@ -30,19 +30,24 @@ std::string Between(const std::string& text, const std::string& before, const st
 /// there is caught by llama_model_quantize as one of its own, and nothing leaks.
 class Follower {
  public:
-  explicit Follower(const QuantizeOptions& options) : options_(options), weights_(options.path_in, options.tensors) {}
+  explicit Follower(const QuantizeOptions& options)
+      : options_(options), cancellation_(*options.cancellation), weights_(options.path_in, options.tensors) {}
 
   void Hear(const std::string& text) {
+    cancellation_.EndLeavable();
     if (text.rfind("warning: ", 0) == 0) {  // "warning: NAME - ncols 80 not divisible by 256 (required for type q4_K) "
       fallback_ = {Between(text, "warning: ", " - ncols"), {}, Between(text, "(required for type", ")")};
     } else if (text.rfind("-> falling back to", 0) == 0) {  // "-> falling back to    q5_0\n"
       fallback_.type = Between(text, "-> falling back to", "\n");
       report_.fallbacks.push_back(fallback_);
-    } else if (text.rfind("[", 0) == 0) {  // "[   4/ 453] NAME - [ 2560, 51200, 1, 1], type = f16, "
+    } else if (text.rfind('[', 0) == 0) {  // "[   4/ 453] NAME - [ 2560, 51200, 1, 1], type = f16, "
       OnTensor(Between(text, "] ", " - ["));
     } else if (options_.dry_run && text.rfind("size = ", 0) == 0) {  // "size = 250.00 MiB -> 70.31 MiB (q4_K)\n"
       const std::string type = Between(text, "(", ")");
       if (!type.empty()) report_.changes.push_back({name_, type, {}});
+    } else if (text.rfind("converting to ", 0) == 0) {
+      // Arithmetic on memory and writes to a stream, up to the next word: no look into a registry or a map of names.
+      cancellation_.BeginLeavable();
     }
   }
 
@@ -55,7 +60,7 @@ class Follower {
     name_ = name;
     if (options_.dry_run) return;
     try {
-      if (options_.cancelled != nullptr && *options_.cancelled) throw Error("PHI2_ABORTED", "Quantizing was aborted.");
+      if (cancellation_.cancelled()) throw Error("PHI2_ABORTED", "Quantizing was aborted.");
       if (options_.on_progress) {
         const double total = std::max<double>(1, static_cast<double>(weights_.total_bytes()));
         options_.on_progress(static_cast<float>(static_cast<double>(done_) / total));
@@ -71,6 +76,7 @@ class Follower {
   }
 
   const QuantizeOptions& options_;
+  Cancellation& cancellation_;
   WeightCheck weights_;
   QuantizeReport report_;
   TensorChange fallback_;
@@ -81,6 +87,7 @@ class Follower {
 
 std::vector<llama_model_imatrix_data> ImatrixOf(const QuantizeOptions& options) {
   std::vector<llama_model_imatrix_data> data;
+  data.reserve(options.imatrix.size() + 1);
   for (const ColumnWeights& entry : options.imatrix)
     data.push_back({entry.name.c_str(), entry.values.data(), entry.values.size()});
   if (!data.empty()) data.push_back({nullptr, nullptr, 0});
@@ -128,7 +135,7 @@ QuantizeReport Quantize(const QuantizeOptions& options) {
   LogCapture log;
   const LogListener listener([&follower](const std::string& text) { follower.Hear(text); });
   if (llama_model_quantize(options.path_in.c_str(), options.path_out.c_str(), &params) != 0) {
-    if (follower.failure()) throw *follower.failure();
+    if (const std::optional<Error>& failure = follower.failure()) throw *failure;
     throw Error("PHI2_QUANTIZE_FAILED", "The engine could not quantize " + options.path_in + " to " +
                                             llama_ftype_name(options.ftype) + ": " + log.Summary());
   }

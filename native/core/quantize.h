@@ -1,11 +1,11 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "core/cancellation.h"
 #include "core/weight_check.h"
 #include "llama.h"
 
@@ -39,8 +39,8 @@ struct QuantizeOptions {
   std::vector<StoredTensor> tensors;                 ///< of path_in: for the check of the weights and for the progress
   std::vector<ColumnWeights> imatrix;
   std::vector<QuantizeKey> keys;
-  std::function<void(float)> on_progress;        ///< 0 to 1, by bytes, on the calling thread
-  const std::atomic<bool>* cancelled = nullptr;  ///< heeded between two tensors
+  std::function<void(float)> on_progress;  ///< 0 to 1, by bytes, on the calling thread
+  Cancellation* cancellation = nullptr;    ///< never null; heeded between two tensors
 };
 
 /// What the engine said of one tensor.

@@ -1,7 +1,8 @@
-// A worker thread that loads the package by itself and runs the program in `workerData`.
+// A worker thread that loads the package by itself and runs the program in `workerData`, which may load more of it.
 import { parentPort, workerData } from 'node:worker_threads'
 import { tsImport } from 'tsx/esm/api'
 
-const { Phi2 } = await tsImport('../../src/phi2.ts', import.meta.url)
+const load = (path) => tsImport(path, import.meta.url)
+const { Phi2 } = await load('../../src/phi2.ts')
 const AsyncFunction = (async () => {}).constructor
-await new AsyncFunction('Phi2', 'parentPort', workerData)(Phi2, parentPort)
+await new AsyncFunction('Phi2', 'parentPort', 'load', workerData)(Phi2, parentPort, load)

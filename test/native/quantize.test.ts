@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import { type Imatrix, readImatrix, writeImatrix } from '../../gguf/imatrix-file.js'
 import {
   FILE_TYPES,
+  GGML_TYPES,
   type GgufHeader,
   QUANTIZE_TYPES,
   type QuantizeOptions,
@@ -417,10 +418,42 @@ test('a file with another alignment gives the same weights', async () => {
   assert.deepEqual(await weights(to), await weights(plain))
 })
 
-test('a file can be replaced by its smaller self', async () => {
-  const { own, to } = target('model.gguf')
-  await writeSmallModel(to, { width: 256 })
-  await quantize({ from: to, to, type: 'q6_k' })
-  assert.equal(tensorTypes(await readHeader(to))['blk.0.ffn_up.weight'], 'q6_k')
-  assert.deepEqual(await readdir(own), ['model.gguf'])
+test('when the process ends, what uses the engine’s registries is waited for, and a tensor at hand can be left', async () => {
+  const addon = loadAddon()
+  const { tensors, dataOffset } = await readHeader(tinyModelPath())
+  const { to } = target('x.gguf')
+  const start = (onProgress?: () => void) =>
+    addon.quantize({
+      path_in: tinyModelPath(),
+      path_out: to,
+      ftype: FILE_TYPES.q2_k.id,
+      n_threads: 1,
+      allow_requantize: true,
+      quantize_output_tensor: true,
+      pure: false,
+      dry_run: false,
+      tensors: tensors.map(({ name, type, offset, byteLength }) => {
+        return { name, type: GGML_TYPES[type].id, offset: dataOffset + offset, bytes: byteLength, limit: 65504 }
+      }),
+      imatrix: [],
+      keys: [],
+      onProgress,
+    })
+  // the thread has hardly begun
+  const loading = start()
+  addon.stopForExit()
+  // on a busy machine it may have come to a tensor all the same
+  const late = setTimeout(() => loading.cancel(), 2000)
+  await assert.rejects(loading.promise, { code: 'PHI2_ABORTED' })
+  clearTimeout(late)
+
+  // an environment that goes on nevertheless, as that of a worker thread, can still end it
+  for (let round = 0; round < 5; round++) {
+    const atTensor = await new Promise<ReturnType<typeof start>>((resolve) => {
+      const task = start(() => resolve(task))
+    })
+    addon.stopForExit()
+    atTensor.cancel()
+    await assert.rejects(atTensor.promise, { code: 'PHI2_ABORTED' })
+  }
 })

@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { test } from 'node:test'
 import { runChild } from '../helpers/child.js'
 
@@ -26,9 +24,6 @@ const stages: Record<string, string> = {
   'a reader has stopped reading and forgotten its answer': `const phi2 = await Phi2.load({ model: 'tiny' }); ready(); await phi2.complete('Hi', { ...${long}, highWaterMark: 1 })[Symbol.asyncIterator]().next()`,
   'several models are open': `const all = await Promise.all([1, 2, 3].map(() => Phi2.load({ model: 'tiny' }))); ready(); await Promise.all(all.map((phi2) => phi2.ask('Hi')))`,
   'closing overlaps a long tokenization': `const phi2 = await Phi2.load({ model: 'tiny' }); ready(); void phi2.tokenize('word '.repeat(200000)); await phi2.close()`,
-  'a file is being quantized and the process exits': `const { loadAddon } = await import('./src/native.js'); const { tinyModelPath } = await import('./src/models/resolve.js'); ready(); void loadAddon().quantize({ path_in: tinyModelPath(), path_out: '/dev/null', ftype: 2, n_threads: 1, allow_requantize: true, quantize_output_tensor: true, pure: false, dry_run: false, tensors: [], imatrix: [], keys: [] }).promise.catch(() => {}); setTimeout(() => process.exit(0), 20)`,
-  'a text is being measured and the process exits': `const { perplexity } = await import('./gguf/perplexity.js'); ready(); void perplexity({ model: 'tiny', text: 'a b c d '.repeat(50000) }); setTimeout(() => process.exit(0), 300)`,
-  'an importance matrix is being computed and the process exits': `const { computeImatrix } = await import('./gguf/imatrix.js'); ready(); void computeImatrix({ model: 'tiny', to: ${JSON.stringify(join(tmpdir(), 'phi2-never.gguf'))}, text: 'a b c d '.repeat(50000) }); setTimeout(() => process.exit(0), 300)`,
 }
 
 for (const [stage, program] of Object.entries(stages)) {

@@ -86,16 +86,6 @@ test('damaged weights are told of in the error alone', async () => {
   assert.equal(out, '{"PHI2_QUANTIZE_FAILED":3}')
 })
 
-test('quantizing that nobody waits for is cut off by process.exit', async () => {
-  const { code, signal, stderr } = await runChild(`
-    const { quantize } = await import('./gguf/index.js')
-    const { tinyModelPath } = await import('./src/models/resolve.js')
-    const to = ${JSON.stringify(join(temporaryFolder(), 'x.gguf'))}
-    void quantize({ from: tinyModelPath(), to, type: 'q2_k', allowRequantize: true, threads: 1, onProgress: () => process.exit(0) })
-    ready()`)
-  assert.deepEqual([stderr, signal, code], ['', null, 0])
-})
-
 test('a disk that is too small is told before the work, and nothing is left', { skip: noTmpfs }, async (t) => {
   const disk = smallDisk(t, 1024 * 1024)
   const from = join(temporaryFolder(), 'model.gguf')
