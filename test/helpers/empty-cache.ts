@@ -8,6 +8,7 @@ import { join } from 'node:path'
 export const emptyCache = join(tmpdir(), 'phi2-test-empty-cache')
 
 process.env.PHI2_CACHE = emptyCache
-// Nor are the developer's token and endpoint any of a test's business.
-for (const name of ['HF_TOKEN', 'HF_ENDPOINT', 'MODELSCOPE_DOMAIN', 'PHI2_MODEL']) delete process.env[name]
+// Nor are the developer's token, endpoint and proxy any of a test's business.
+const proxies = ['http_proxy', 'https_proxy', 'no_proxy'].flatMap((name) => [name, name.toUpperCase()])
+for (const name of ['HF_TOKEN', 'HF_ENDPOINT', 'MODELSCOPE_DOMAIN', 'PHI2_MODEL', ...proxies]) delete process.env[name]
 process.env.HF_TOKEN_PATH = join(emptyCache, 'token')

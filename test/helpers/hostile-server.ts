@@ -8,6 +8,7 @@ import {
 } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import './empty-cache.js'
 
 /** What goes wrong with one request; an empty object is an honest answer. */
 export interface Fault {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import './empty-cache.js'
 
 export interface HubRequest {
   /** On the hub, or on the storage that it redirects to. */
