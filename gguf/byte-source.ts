@@ -18,7 +18,7 @@ export interface ByteSource {
  * Opens a file for reading.
  * @throws {Phi2Error} `PHI2_MODEL_NOT_FOUND` when there is no such file, `PHI2_IO` when it cannot be read.
  */
-export async function openFile(path: string): Promise<ByteSource> {
+export async function openFile(path: string): Promise<ByteSource & { readonly size: number }> {
   try {
     // Asked first: to open a named pipe would wait until somebody writes into it.
     const stats = await stat(path)

@@ -26,6 +26,21 @@ export function checkBoolean(name: string, value: unknown): void {
   throw optionError('type', `Expected true or false for ${name} but received ${describe(value)}`)
 }
 
-function describe(value: unknown): string {
+/**
+ * That there are options, and of them those which all long work takes.
+ * @throws {TypeError} `PHI2_INVALID_OPTION`
+ */
+export function checkWork(options: { signal?: unknown; onProgress?: unknown }): void {
+  const refuse = (expected: string, value: unknown) =>
+    optionError('type', `Expected ${expected} but received ${describe(value)}`)
+  if (typeof options !== 'object' || options === null) throw refuse('an object for options', options)
+  const { signal, onProgress } = options
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw refuse('an AbortSignal for signal', signal)
+  if (onProgress !== undefined && typeof onProgress !== 'function')
+    throw refuse('a function for onProgress', onProgress)
+}
+
+/** A wrong value, for messages. */
+export function describe(value: unknown): string {
   return `${typeof value === 'string' ? JSON.stringify(value) : String(value)} of type ${typeof value}`
 }

@@ -2,7 +2,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { checkTarget } from './atomic-file.js'
 import { invalidCheckpoint } from './checkpoint-json.js'
-import { checkBoolean, checkChoice, checkText } from './checks.js'
+import { checkBoolean, checkChoice, checkText, checkWork } from './checks.js'
 import { readGeneralInfo } from './general-info.js'
 import { modelMetadata, tokenizerMetadata } from './metadata.js'
 import { readModelConfig } from './model-config.js'
@@ -79,6 +79,7 @@ export interface ConvertResult {
  * RangeError with `PHI2_INVALID_OPTION` for wrong options.
  */
 export async function convert(options: ConvertOptions): Promise<ConvertResult> {
+  checkWork(options)
   const { from, outtype = 'auto', fuseQkv = false, verify = false, overwrite = true, signal, onProgress } = options
   checkText('from', from)
   const { repository, revision, url } = options.source ?? {}

@@ -1,4 +1,5 @@
 import { optionError } from '../src/errors.js'
+import { describe } from './checks.js'
 import type { GgmlTypeName } from './format.js'
 
 /** What an importance matrix does for a file type. `required`: without one the result would be garbage. */
@@ -83,20 +84,24 @@ export const QUANTIZE_TYPES = Object.entries<FileType>(FILE_TYPES)
   .map(([name]) => name as QuantizeType)
 
 /** Short for a medium size, as llama.cpp takes them. */
-const ALIASES: Readonly<Record<string, QuantizeType>> = { q3_k: 'q3_k_m', q4_k: 'q4_k_m', q5_k: 'q5_k_m' }
+const ALIASES: ReadonlyMap<string, QuantizeType> = new Map([
+  ['q3_k', 'q3_k_m'],
+  ['q4_k', 'q4_k_m'],
+  ['q5_k', 'q5_k_m'],
+])
 
 const REPACKED = 'llama.cpp no longer stores it. Use q4_0: its blocks are put in this order when the model is loaded'
 const REMOVED_TYPE = 'llama.cpp removed it in 2023. Use q4_k_m'
 
 /** Types of older versions of llama.cpp, for the one who finds them in an old guide. */
-const REMOVED: Readonly<Record<string, string>> = {
-  q4_0_4_4: REPACKED,
-  q4_0_4_8: REPACKED,
-  q4_0_8_8: REPACKED,
-  q4_1_some_f16: REMOVED_TYPE,
-  q4_2: REMOVED_TYPE,
-  q4_3: REMOVED_TYPE,
-}
+const REMOVED: ReadonlyMap<string, string> = new Map([
+  ['q4_0_4_4', REPACKED],
+  ['q4_0_4_8', REPACKED],
+  ['q4_0_8_8', REPACKED],
+  ['q4_1_some_f16', REMOVED_TYPE],
+  ['q4_2', REMOVED_TYPE],
+  ['q4_3', REMOVED_TYPE],
+])
 
 /**
  * The type of a name in upper or lower case, such as `Q4_K_M`.
@@ -104,13 +109,13 @@ const REMOVED: Readonly<Record<string, string>> = {
  */
 export function quantizeType(given: unknown): QuantizeType {
   const name = typeof given === 'string' ? given.toLowerCase() : ''
-  const type = ALIASES[name] ?? name
+  const type = ALIASES.get(name) ?? name
   if ((QUANTIZE_TYPES as readonly string[]).includes(type)) return type as QuantizeType
-  const refusal = (FILE_TYPES as Readonly<Record<string, FileType>>)[name]?.refusal ?? REMOVED[name]
+  const refusal = (FILE_TYPES as Readonly<Record<string, FileType>>)[name]?.refusal ?? REMOVED.get(name)
   if (refusal !== undefined) throw optionError('range', `Phi-2 is not quantized to ${name}: ${refusal}.`)
   throw optionError(
     typeof given === 'string' ? 'range' : 'type',
-    `Expected one of ${QUANTIZE_TYPES.join(', ')} for type but received ${JSON.stringify(given)} of type ${typeof given}`,
+    `Expected one of ${QUANTIZE_TYPES.join(', ')} for type but received ${describe(given)}`,
   )
 }
 

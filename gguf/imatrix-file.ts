@@ -1,5 +1,5 @@
-import { open } from 'node:fs/promises'
 import { Phi2Error } from '../src/errors.js'
+import { openFile } from './byte-source.js'
 import type { GgufHeader, GgufTensorInfo } from './format.js'
 import { readHeader } from './read.js'
 import { type GgufTensor, writeGguf } from './write.js'
@@ -47,18 +47,22 @@ const MAX_MEAN = 1e12
  * @throws {Phi2Error} `PHI2_INVALID_IMATRIX` when there is no such file, it is none, or it is damaged.
  */
 export async function readImatrix(path: string): Promise<Imatrix> {
-  const file = await open(path, 'r').catch((cause: unknown) => {
-    throw invalidImatrix(path, `it cannot be read: ${(cause as Error).message}`, cause)
+  const bytes = await readAll(path)
+  const isGguf = bytes.subarray(0, 4).toString('latin1') === 'GGUF'
+  const imatrix = isGguf ? readGguf(bytes, await headerOf(path), path) : readLegacy(bytes, path)
+  if (imatrix.entries.size === 0) throw invalidImatrix(path, 'it is empty')
+  for (const [name, entry] of imatrix.entries) checkNumbers(path, name, entry)
+  return imatrix
+}
+
+async function readAll(path: string): Promise<Buffer> {
+  const file = await openFile(path).catch((cause: Error) => {
+    throw invalidImatrix(path, cause.message, cause)
   })
   try {
-    const { size } = await file.stat()
-    if (size > MAX_BYTES) throw invalidImatrix(path, `with ${size} bytes it is far too large for one`)
-    const bytes = await file.readFile()
-    const isGguf = bytes.subarray(0, 4).toString('latin1') === 'GGUF'
-    const imatrix = isGguf ? readGguf(bytes, await headerOf(path), path) : readLegacy(bytes, path)
-    if (imatrix.entries.size === 0) throw invalidImatrix(path, 'it is empty')
-    for (const [name, entry] of imatrix.entries) checkNumbers(path, name, entry)
-    return imatrix
+    if (file.size > MAX_BYTES) throw invalidImatrix(path, `with ${file.size} bytes it is far too large for one`)
+    const { buffer, byteOffset, byteLength } = await file.read(0, file.size)
+    return Buffer.from(buffer, byteOffset, byteLength)
   } finally {
     await file.close()
   }
@@ -238,7 +242,7 @@ function checkNumbers(path: string, name: string, { sums, counts }: ImatrixEntry
 export function invalidImatrix(path: string, found: string, cause?: unknown): Phi2Error {
   return new Phi2Error(
     'PHI2_INVALID_IMATRIX',
-    `${path} is no importance matrix that can be used: ${found}. \`phi2 imatrix\` computes one.`,
+    `${path} is no importance matrix that can be used: ${found.replace(/\.$/, '')}. \`phi2 imatrix\` computes one.`,
     { cause },
   )
 }

@@ -5,7 +5,7 @@ import { optionError, Phi2Error } from '../src/errors.js'
 import { loadAddon, type NativeQuantizeOptions } from '../src/native.js'
 import { guarded, settle } from '../src/native-task.js'
 import { checkTarget, writeAtomically } from './atomic-file.js'
-import { checkBoolean, checkChoice, checkInteger, checkText } from './checks.js'
+import { checkBoolean, checkChoice, checkInteger, checkText, checkWork } from './checks.js'
 import { FILE_TYPES, type QuantizeType, quantizeType } from './file-types.js'
 import { DEFAULT_ALIGNMENT, GGML_TYPES, type GgmlTypeName, type GgufHeader, type GgufMetadata } from './format.js'
 import { checkFreeSpace } from './free-space.js'
@@ -109,8 +109,8 @@ export interface QuantizeResult {
  * wrong options, a type that does not suit Phi-2 among them. Aborting throws `signal.reason` and leaves no file.
  */
 export async function quantize(options: QuantizeOptions): Promise<QuantizeResult> {
-  const { from, dryRun = false, overwrite = true, allowRequantize = false, signal } = options
   const type = checkQuantizeOptions(options)
+  const { from, dryRun = false, overwrite = true, allowRequantize = false, signal } = options
   signal?.throwIfAborted()
   const header = await readPhi2(from)
   checkTensorTypes(header, options)
@@ -140,9 +140,13 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeResult
   })
 }
 
+/** As many as the engine takes. */
+const MAX_THREADS = 512
+
 const FLAGS = ['overwrite', 'pure', 'leaveOutputTensor', 'allowRequantize', 'dryRun'] as const
 
 function checkQuantizeOptions(options: QuantizeOptions): QuantizeType {
+  checkWork(options)
   const { from, to, imatrix, outputTensorType, tokenEmbeddingType, threads } = options
   checkText('from', from)
   if (to !== undefined) checkText('to', to)
@@ -150,7 +154,7 @@ function checkQuantizeOptions(options: QuantizeOptions): QuantizeType {
   if (imatrix !== undefined) checkText('imatrix', imatrix)
   if (outputTensorType !== undefined) checkChoice('outputTensorType', outputTensorType, TENSOR_TYPES)
   if (tokenEmbeddingType !== undefined) checkChoice('tokenEmbeddingType', tokenEmbeddingType, TENSOR_TYPES)
-  if (threads !== undefined) checkInteger('threads', threads, 1, 512)
+  if (threads !== undefined) checkInteger('threads', threads, 1, MAX_THREADS)
   for (const name of FLAGS) if (options[name] !== undefined) checkBoolean(name, options[name])
   if (imatrix !== undefined && FILE_TYPES[type].imatrix === 'unused') {
     throw optionError('range', `An importance matrix changes nothing in a file of type ${type}: leave imatrix out.`)
@@ -209,7 +213,7 @@ function nativeOptions(
   return {
     path_in: options.from,
     ftype: FILE_TYPES[type].id,
-    n_threads: options.threads ?? availableParallelism(),
+    n_threads: options.threads ?? Math.min(availableParallelism(), MAX_THREADS),
     allow_requantize: options.allowRequantize ?? false,
     quantize_output_tensor: !(options.leaveOutputTensor ?? false),
     pure: options.pure ?? false,

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path'
 import { checkTarget, withTemporaryFile } from './atomic-file.js'
-import { checkBoolean, checkChoice, checkText } from './checks.js'
+import { checkBoolean, checkChoice, checkText, checkWork } from './checks.js'
 import { tensorByteLength } from './format.js'
 import { checkFreeSpace } from './free-space.js'
 import { modelMetadata } from './metadata.js'
@@ -48,6 +48,7 @@ export interface SynthResult {
  * TypeError or RangeError with `PHI2_INVALID_OPTION` for wrong options.
  */
 export async function synth(options: SynthOptions): Promise<SynthResult> {
+  checkWork(options)
   const { type = 'f16', overwrite = true, signal, onProgress } = options
   if (options.to !== undefined) checkText('to', options.to)
   checkChoice('type', type, SYNTH_TYPES)

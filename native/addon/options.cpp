@@ -236,7 +236,9 @@ QuantizeOptions ReadQuantizeOptions(const Napi::Object& from) {
     if (key.is_text) {
       key.text = Text(item, "value");
     } else {
-      key.number = static_cast<uint32_t>(Integer(item, "value", 0, INT32_MAX));
+      const double number = Number(item, "value");
+      if (!(number >= 0 && number <= UINT32_MAX)) throw Wrong(item, "value", "a text or a number of 32 bits");
+      key.number = static_cast<uint32_t>(number);
     }
     options.keys.push_back(std::move(key));
   }

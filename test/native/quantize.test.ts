@@ -234,6 +234,10 @@ test('both forms of an importance matrix give the same file, which names it in i
     })
   }
   assert.equal(hashes[0], hashes[1])
+  const many = join(folder, 'many-chunks.gguf')
+  await writeImatrix(many, { ...(await readImatrix(smallImatrix)), chunkCount: 2 ** 32 - 1 })
+  const { metadata } = await readHeader((await quantize({ from: small, type: 'q4_0', imatrix: many })).path!)
+  assert.equal(metadata.get('quantize.imatrix.chunks_count')?.value, 2 ** 32 - 1)
   const { to } = target('plain.gguf')
   await quantize({ from: small, to, type: 'q4_k_m' })
   const plain = await readFile(to)

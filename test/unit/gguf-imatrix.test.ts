@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { type Imatrix, meanSquares, readImatrix, writeImatrix } from '../../gguf/imatrix-file.js'
@@ -100,7 +100,10 @@ test('what is no importance matrix, or a damaged one, is refused with the reason
       assert.match(error.message, message)
       return error.code === 'PHI2_INVALID_IMATRIX'
     })
-  await refused(/cannot be read: ENOENT/)
+  await refused(/There is no file/)
+  await mkdir(path)
+  await refused(/is no regular file/)
+  await rmdir(path)
   for (const junk of ['', 'x', 'GGUF', 'just some text that is long enough', '\0'.repeat(100)]) {
     await writeFile(path, junk)
     await refused(/no importance matrix/)

@@ -189,6 +189,7 @@ test('types that do not suit Phi-2, or that llama.cpp has no more, are refused w
     Q4_0_8_8: /Use q4_0/,
     q4_2: /removed/,
     q9_9: /Expected one of f32, f16, /,
+    constructor: /Expected one of f32, f16, /,
   }
   for (const [type, message] of Object.entries(reasons)) {
     await assert.rejects(quantize({ from: 'x', to: 'y', type } as unknown as QuantizeOptions), {
@@ -211,6 +212,11 @@ test('wrong options throw', async () => {
   await assert.rejects(wrong({ threads: 0 }), { name: 'RangeError', code: 'PHI2_INVALID_OPTION' })
   await assert.rejects(wrong({ threads: '2' }), { name: 'TypeError', code: 'PHI2_INVALID_OPTION' })
   await assert.rejects(wrong({ from: 5 }), { name: 'TypeError', code: 'PHI2_INVALID_OPTION' })
+  for (const work of [quantize, convert, synth] as ((options: unknown) => Promise<unknown>)[]) {
+    for (const options of [undefined, null, 'x', { from: 'x', signal: {} }, { from: 'x', onProgress: true }]) {
+      await assert.rejects(work(options), { name: 'TypeError', code: 'PHI2_INVALID_OPTION' })
+    }
+  }
 })
 
 test('synth makes the types it cannot write itself by quantizing an f16 file', async (t) => {
