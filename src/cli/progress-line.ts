@@ -1,6 +1,10 @@
+import { oneLine } from '../printable.js'
 import type { OutputStream } from './command.js'
 
 const BAR_WIDTH = 24
+/** A shorter bar shows nothing, and a shorter label does not say what it is about. */
+const SHORTEST_BAR = 4
+const SHORTEST_LABEL = 12
 /** Before this an estimate of the time left is a guess. */
 const ESTIMATE_AFTER_MS = 2000
 /** Ten pictures a second are enough, also over a slow line. */
@@ -24,7 +28,7 @@ export class ProgressLine {
 
   constructor(stream: OutputStream, label: string, delayMs = 300) {
     this.#stream = stream
-    this.#label = label
+    this.#label = oneLine(label)
     if (!stream.isTTY) return
     this.#timer = setTimeout(() => {
       this.#visible = true
@@ -54,13 +58,17 @@ export class ProgressLine {
   }
 
   #draw(): void {
-    const full = Math.round(this.#fraction * BAR_WIDTH)
-    const bar = '█'.repeat(full) + '░'.repeat(BAR_WIDTH - full)
     const left = this.#timeLeft()
     const parts = [`${Math.floor(this.#fraction * 100)}%`, this.#detail, left === undefined ? '' : `${left} left`]
-    const text = `${this.#label} ${bar} ${parts.filter((part) => part !== '').join(' · ')}`
-    // A line that wraps could not be taken back.
-    const line = [...text].slice(0, (this.#stream.columns ?? 80) - 1).join('')
+    const figures = parts.filter((part) => part !== '').join(' · ')
+    // A line that wraps could not be taken back. The bar gives way first, then the label: the figures say the most.
+    const width = (this.#stream.columns || 80) - 1
+    const room = width - figures.length - 1
+    const label = shorten(this.#label, Math.max(SHORTEST_LABEL, room))
+    const barWidth = Math.min(BAR_WIDTH, room - label.length - 1)
+    const full = Math.round(this.#fraction * barWidth)
+    const bar = barWidth < SHORTEST_BAR ? '' : `${'█'.repeat(full)}${'░'.repeat(barWidth - full)} `
+    const line = `${label} ${bar}${figures}`.slice(0, width)
     this.#drawnAt = performance.now()
     if (line === this.#shown) return
     this.#shown = line
@@ -73,6 +81,11 @@ export class ProgressLine {
     if (elapsed < ESTIMATE_AFTER_MS || done <= 0 || this.#fraction >= 1) return undefined
     return formatDuration(((1 - this.#fraction) / done) * elapsed)
   }
+}
+
+/** The end of a text stays: of a long file name it tells most. */
+function shorten(text: string, length: number): string {
+  return text.length <= length ? text : `…${text.slice(text.length - length + 1)}`
 }
 
 /** `8 s`, `2 min 5 s`, `1 h 20 min` */

@@ -100,7 +100,7 @@ function checkHubRef(ref: HubRef, text: string, expected: string): HubRef {
 
 /** Good as the name of a file on every system, and no step out of the folder. */
 function isSoundSegment(segment: string): boolean {
-  return segment !== '' && !/^\.+$/.test(segment) && !/[\\:*?"<>|\x00-\x1f]/.test(segment)
+  return segment !== '' && !/^\.+$/.test(segment) && !/[\\:*?"<>|\x00-\x1f\x7f-\x9f]/.test(segment)
 }
 
 function urlRef(text: string, environment: Environment): RemoteRef {
@@ -190,6 +190,6 @@ export function hubEndpoint(hub: Hub, environment: Environment = process.env): s
 
 function fileNameOf(ref: RemoteRef): string {
   const path = isHubRef(ref) ? (ref.path ?? ref.repository) : new URL(ref.url).pathname
-  const name = decode(path.split('/').at(-1)!).replace(/[/\\:*?"<>|\x00-\x1f]/g, '_')
+  const name = decode(path.split('/').at(-1)!).replace(/[/\\:*?"<>|\x00-\x1f\x7f-\x9f]/g, '_')
   return /^\.*$/.test(name) ? 'model.gguf' : name
 }

@@ -27,8 +27,27 @@ test('progress is cut to the width of the terminal', async () => {
   await sleep(20)
   progress.update(1, '1.2 of 1.8 GB')
   const line = stream.text.split('\r\x1b[K').at(-1)!
-  assert.equal([...line].length, 39)
+  assert.equal(line, 'downloading phi-2 100% · 1.2 of 1.8 GB')
   progress.end()
+})
+
+test('where there is little room the figures stay, then the name, then the bar', async () => {
+  const shown = async (columns: number, label: string) => {
+    const stream = new Sink({ isTTY: true, columns })
+    const progress = new ProgressLine(stream, label, 1)
+    await sleep(20)
+    progress.update(1, '1.8 of 1.8 GB · 23 MB/s')
+    progress.end()
+    return stream.text.split('\r\x1b[K').at(-2)!
+  }
+  const figures = '100% · 1.8 of 1.8 GB · 23 MB/s'
+  assert.equal(
+    await shown(80, 'downloading phi-2-q4_k_m.gguf'),
+    `downloading phi-2-q4_k_m.gguf ${'█'.repeat(18)} ${figures}`,
+  )
+  assert.equal(await shown(64, 'downloading phi-2-q4_k_m.gguf'), `downloading phi-2-q4_k_m.gguf ${figures}`)
+  assert.equal(await shown(60, 'downloading phi-2-q4_k_m.gguf'), `…wnloading phi-2-q4_k_m.gguf ${figures}`)
+  assert.equal(await shown(0, 'a\x1bb'), `a\\u001bb ${'█'.repeat(24)} ${figures}`)
 })
 
 test('durations are shown in the units that fit', () => {

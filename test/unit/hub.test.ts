@@ -81,6 +81,7 @@ describe('a reference', () => {
     'hf:org/name/a.gguf/',
     'hf:org/name/a\\b.gguf',
     'hf:org/name/a\0.gguf',
+    'hf:org/name/a\x9b.gguf',
     'hf:org/name/c:a.gguf',
     'hf:org/name/a.gguf@',
     'hf:org/name/a.gguf@../x',
