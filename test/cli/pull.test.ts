@@ -152,6 +152,22 @@ test('at a terminal a pull shows how far it is', options, () =>
   }),
 )
 
+test('Ctrl-C ends a pull with 130 and a clean line, and the next one goes on', options, async () => {
+  // Slow enough for a busy machine to type before the end.
+  await using slower = await hubServer(content, { delay: 120 })
+  await withTerminal({ env: { HF_ENDPOINT: slower.url } }, async (terminal) => {
+    terminal.type('phi2 pull hf:org/name/slow.gguf\r')
+    await terminal.sees('% · ')
+    terminal.type('\x03')
+    await terminal.sees('shell> ')
+    terminal.type('echo "code=$?" $(ls $PHI2_CACHE/models/hf/org/name/main)\r')
+    await terminal.sees('code=130 slow.gguf.partial slow.gguf.partial.json\n')
+    terminal.type('phi2 pull hf:org/name/slow.gguf\r')
+    await terminal.sees('phi2: 8.4 MB, hf:org/name/slow.gguf\n')
+    await terminal.sees('slow.gguf\nshell> ')
+  })
+})
+
 test('the offer to download is made once at a terminal, and no is remembered', options, () =>
   withTerminal({ declined: false }, async (terminal) => {
     terminal.type(`phi2 ask '${QUESTION}'\r`)
