@@ -1,5 +1,6 @@
 import { readdir, rm } from 'node:fs/promises'
 import { dirname, join, relative, resolve, sep } from 'node:path'
+import { checkText } from '../../gguf/checks.js'
 import { SOURCE_FILE } from '../../gguf/source.js'
 import { Phi2Error } from '../errors.js'
 import {
@@ -54,15 +55,17 @@ export async function listCache(folder: string = cacheFolder()): Promise<CacheEn
  * Removes models and checkpoints with all that lies beside them, and tells which they were.
  * @param names as {@link listCache} has them, or their paths
  * @throws {Phi2Error} `PHI2_MODEL_NOT_FOUND` for a name that is not in the cache, `PHI2_BUSY` while somebody downloads one;
- * then nothing is removed
+ * then nothing is removed. A TypeError with `PHI2_INVALID_OPTION` for what is no name.
  */
 export async function removeFromCache(
   names: string | readonly string[],
   folder: string = cacheFolder(),
 ): Promise<CacheEntry[]> {
+  const all: readonly unknown[] = Array.isArray(names) ? names : [names]
+  for (const name of all) checkText('names', name)
   const entries = await listCache(folder)
   const wanted = new Set<CacheEntry>()
-  for (const name of typeof names === 'string' ? [names] : names) {
+  for (const name of all as readonly string[]) {
     const found = entries.filter((entry) => entry.name === name.toLowerCase() || isCalled(entry, name))
     if (found.length === 0) throw notCached(name, entries, folder)
     for (const entry of found) wanted.add(entry)

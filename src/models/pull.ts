@@ -1,4 +1,4 @@
-import { checkBoolean, checkChoice, checkText } from '../../gguf/checks.js'
+import { checkBoolean, checkChoice, checkText, checkWork } from '../../gguf/checks.js'
 import { type Catalog, catalog } from './catalog.js'
 import { type Environment, HUB_NAMES, type Hub } from './hub.js'
 import type { MadeType } from './names.js'
@@ -93,7 +93,9 @@ export async function pullFrom(options: PullOptions, context: PullContext): Prom
   return (await import('./pull-checkpoint.js')).pullCheckpointTarget(target, options, context)
 }
 
-function checkOptions({ force, from, keepCheckpoint, model, to }: PullOptions): void {
+function checkOptions(options: PullOptions): void {
+  checkWork(options)
+  const { force, from, keepCheckpoint, model, to } = options
   if (model !== undefined) checkText('model', model)
   if (to !== undefined) checkText('to', to)
   if (from !== undefined) checkChoice('from', from, HUB_NAMES)

@@ -356,6 +356,9 @@ describe('options of a pull', () => {
   it('that are wrong or contradict each other are refused before any request', async () => {
     const { hub, pull } = await workplace()
     for (const [options, message] of [
+      [null, /options/],
+      [{ signal: 7 }, /signal/],
+      [{ onProgress: 'x' }, /onProgress/],
       [{ model: '' }, /model/],
       [{ model: 7 }, /model/],
       [{ from: 'github' }, /huggingface, modelscope/],
@@ -369,7 +372,7 @@ describe('options of a pull', () => {
       [{ model: 'hf:a/b/c.gguf', convert: 'q8_0' }, /GGUF file/],
       [{ model: 'hf:a/b/c.gguf', from: 'modelscope' }, /leave out from/],
       [{ model: 'https://host/c.gguf', from: 'huggingface' }, /leave out from/],
-    ] as [PullOptions, RegExp][]) {
+    ] as unknown as [PullOptions, RegExp][]) {
       await assert.rejects(pull(options), { code: 'PHI2_INVALID_OPTION', message }, JSON.stringify(options))
     }
     assert.equal(hub.requests.length, 0)
@@ -463,8 +466,11 @@ describe('the cache', () => {
     const mine = ['models/a.gguf', 'models/mine/b.gguf', 'checkpoints/hf/a/b/c/config.json', 'notes.txt']
     for (const name of mine) writeFileSync(join(folder, name), 'mine')
     assert.deepEqual(await listCache(folder), [])
-    for (const name of [...mine, ...mine.map((one) => join(folder, one)), '..', '/', folder, '']) {
+    for (const name of [...mine, ...mine.map((one) => join(folder, one)), '..', '/', folder]) {
       await assert.rejects(removeFromCache(name, folder), { code: 'PHI2_MODEL_NOT_FOUND' })
+    }
+    for (const odd of ['', null, 5, [null], ['']] as string[]) {
+      await assert.rejects(removeFromCache(odd, folder), { code: 'PHI2_INVALID_OPTION' })
     }
     for (const name of mine) assert.ok(existsSync(join(folder, name)))
   })
