@@ -40,8 +40,7 @@ Napi::Value Start(const Napi::CallbackInfo& info, const char* name, Options (*re
     const auto from = info[0].As<Napi::Object>();
     auto shared = std::make_shared<Evaluation<Options, Result>>();
     shared->options = read(from);
-    const Napi::Value on_progress = from.Get("onProgress");
-    if (on_progress.IsFunction()) shared->progress = ProgressChannel::Create(env, on_progress.As<Napi::Function>());
+    shared->progress = ProgressChannel::FromOptions(from);
     shared->Prepare();
 
     PromiseTask task;
@@ -51,10 +50,7 @@ Napi::Value Start(const Napi::CallbackInfo& info, const char* name, Options (*re
     task.settled = [shared](Napi::Env, bool) {
       if (shared->progress) shared->progress->Close();
     };
-    Napi::Object running = Napi::Object::New(env);
-    running.Set("promise", RunTask(env, name, std::move(task)));
-    running.Set("cancel", Napi::Function::New(env, [shared](const Napi::CallbackInfo&) { shared->cancelled = true; }));
-    return running;
+    return RunCancellableTask(env, name, std::move(task));
   });
 }
 

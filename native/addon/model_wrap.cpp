@@ -55,8 +55,7 @@ Napi::Value LoadModel(const Napi::CallbackInfo& info) {
     auto loading = std::make_shared<Loading>();
     loading->request = ReadLoadOptions(options);
     loading->parts.channel = EventChannel::Create(env, on_events.As<Napi::Function>());
-    const Napi::Value on_progress = options.Get("onProgress");
-    if (on_progress.IsFunction()) loading->progress = ProgressChannel::Create(env, on_progress.As<Napi::Function>());
+    loading->progress = ProgressChannel::FromOptions(options);
 
     PromiseTask task;
     task.work = [loading] { loading->Work(); };
@@ -71,10 +70,7 @@ Napi::Value LoadModel(const Napi::CallbackInfo& info) {
       if (failed) loading->Fail(e);
     };
 
-    Napi::Object load = Napi::Object::New(env);
-    load.Set("promise", RunTask(env, "phi2 load", std::move(task)));
-    load.Set("cancel", Napi::Function::New(env, [loading](const Napi::CallbackInfo&) { loading->cancelled = true; }));
-    return load;
+    return RunCancellableTask(env, "phi2 load", std::move(task));
   });
 }
 

@@ -237,7 +237,7 @@ QuantizeOptions ReadQuantizeOptions(const Napi::Object& from) {
       key.text = Text(item, "value");
     } else {
       const double number = Number(item, "value");
-      if (!(number >= 0 && number <= UINT32_MAX)) throw Wrong(item, "value", "a text or a number of 32 bits");
+      if (number < 0 || number > UINT32_MAX) throw Wrong(item, "value", "a text or a number of 32 bits");
       key.number = static_cast<uint32_t>(number);
     }
     options.keys.push_back(std::move(key));

@@ -2,11 +2,14 @@
 
 namespace phi2 {
 
-std::shared_ptr<ProgressChannel> ProgressChannel::Create(Napi::Env env, Napi::Function callback) {
+std::shared_ptr<ProgressChannel> ProgressChannel::FromOptions(const Napi::Object& options) {
+  const Napi::Value callback = options.Get("onProgress");
+  if (!callback.IsFunction()) return nullptr;
+  Napi::Env env = options.Env();
   auto channel = std::make_shared<ProgressChannel>();
   auto* owner = new std::shared_ptr<ProgressChannel>(channel);
   channel->channel_ = Channel::New(
-      env, callback, "phi2 progress", 0, 1, channel.get(),
+      env, callback.As<Napi::Function>(), "phi2 progress", 0, 1, channel.get(),
       [](Napi::Env, std::shared_ptr<ProgressChannel>* held, ProgressChannel*) { delete held; }, owner);
   channel->channel_.Unref(env);
   return channel;

@@ -11,8 +11,9 @@ namespace phi2 {
 /// call for many steps. It does not keep the process alive: the task that works does.
 class ProgressChannel {
  public:
-  /// JS thread. The thread-safe function shares ownership, so late wake-ups find a live channel.
-  static std::shared_ptr<ProgressChannel> Create(Napi::Env env, Napi::Function callback);
+  /// To the function `onProgress` of these options; null without one. JS thread. The thread-safe function shares
+  /// ownership, so late wake-ups find a live channel.
+  static std::shared_ptr<ProgressChannel> FromOptions(const Napi::Object& options);
 
   /// Working thread. `estimate` goes along as the second argument: a result so far.
   void Report(float progress, float estimate = 0);

@@ -111,4 +111,11 @@ Napi::Promise RunTask(Napi::Env env, const char* name, PromiseTask task) {
   return Runner::Start(env, name, std::move(task));
 }
 
+Napi::Object RunCancellableTask(Napi::Env env, const char* name, PromiseTask task) {
+  Napi::Object running = Napi::Object::New(env);
+  running.Set("cancel", Napi::Function::New(env, [cancel = task.cancel](const Napi::CallbackInfo&) { cancel(); }));
+  running.Set("promise", RunTask(env, name, std::move(task)));
+  return running;
+}
+
 }  // namespace phi2

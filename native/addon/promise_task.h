@@ -26,4 +26,7 @@ struct PromiseTask {
 /// there can be no further thread.
 Napi::Promise RunTask(Napi::Env env, const char* name, PromiseTask task);
 
+/// The same for a task that can be cancelled: `{ promise, cancel }`.
+Napi::Object RunCancellableTask(Napi::Env env, const char* name, PromiseTask task);
+
 }  // namespace phi2

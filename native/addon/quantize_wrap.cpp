@@ -45,9 +45,8 @@ Napi::Value QuantizeFile(const Napi::CallbackInfo& info) {
     auto shared = std::make_shared<Quantizing>();
     shared->options = ReadQuantizeOptions(options);
     shared->options.cancellation = &shared->cancellation;
-    const Napi::Value on_progress = options.Get("onProgress");
-    if (on_progress.IsFunction()) {
-      shared->progress = ProgressChannel::Create(env, on_progress.As<Napi::Function>());
+    shared->progress = ProgressChannel::FromOptions(options);
+    if (shared->progress) {
       shared->options.on_progress = [channel = shared->progress](float fraction) { channel->Report(fraction); };
     }
 
@@ -65,11 +64,7 @@ Napi::Value QuantizeFile(const Napi::CallbackInfo& info) {
       if (shared->progress) shared->progress->Close();
     };
 
-    Napi::Object running = Napi::Object::New(env);
-    running.Set("promise", RunTask(env, "phi2 quantize", std::move(task)));
-    running.Set("cancel",
-                Napi::Function::New(env, [shared](const Napi::CallbackInfo&) { shared->cancellation.Cancel(); }));
-    return running;
+    return RunCancellableTask(env, "phi2 quantize", std::move(task));
   });
 }
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
+#include <sstream>
 
 #include "core/error.h"
 
@@ -71,10 +71,12 @@ void WeightCheck::Check(const StoredTensor& tensor) {
                   "The tensor " + tensor.name + " holds a weight that is infinite or no number; the model is damaged.");
     }
     if (largest > tensor.limit) {
-      throw Error("PHI2_QUANTIZE_FAILED",
-                  "The tensor " + tensor.name + " holds a weight of magnitude " + std::to_string(largest) +
-                      ", which half precision cannot hold; it ends at " +
-                      std::to_string(static_cast<int>(tensor.limit)) + ". Use bf16 or f32 for this model.");
+      std::ostringstream magnitude;
+      magnitude << largest;
+      throw Error("PHI2_QUANTIZE_FAILED", "The tensor " + tensor.name + " holds a weight of magnitude " +
+                                              magnitude.str() + ", which half precision cannot hold; it ends at " +
+                                              std::to_string(static_cast<int>(tensor.limit)) +
+                                              ". Use bf16 or f32 for this model.");
     }
   }
 }
