@@ -74,7 +74,9 @@ export const PREFERENCE = [
   'f32',
   'q3_k_l',
   'q3_k_m',
+  'iq3_m',
   'q3_k_s',
+  'iq3_s',
   'q2_k',
 ] as const
 
