@@ -66,7 +66,7 @@ const bodyBuffer = 64 << 20
  * Asks for a URL and follows its redirects. Proxies are taken from `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
  *
  * @throws {HttpError} `PHI2_ACCESS_DENIED` for 401 and 403, `PHI2_DOWNLOAD_FAILED` for everything else that is no 2xx.
- * @throws {TypeError} `PHI2_INVALID_OPTION` for what is no http or https URL.
+ * @throws {TypeError | RangeError} `PHI2_INVALID_OPTION` for what is no http or https URL, there or in those variables.
  */
 export async function openUrl(url: string, options: OpenOptions = {}): Promise<HttpAnswer> {
   const { method = 'GET', signal, maxRedirects = 10, stallTimeout = defaultStallTimeout } = options
@@ -236,7 +236,7 @@ function proxyFrom(name: 'httpProxy' | 'httpsProxy', value: string | undefined):
   const url = value.includes('://') ? value : `http://${value}`
   if (URL.canParse(url)) return { [name]: url }
   const variable = name === 'httpProxy' ? 'HTTP_PROXY' : 'HTTPS_PROXY'
-  throw new HttpError('PHI2_DOWNLOAD_FAILED', `Expected the URL of a proxy in ${variable}, such as http://proxy:3128.`)
+  throw optionError('range', `Expected the address of a proxy in ${variable}, such as http://proxy:3128`)
 }
 
 async function send(
@@ -249,6 +249,7 @@ async function send(
   },
 ): Promise<Dispatcher.ResponseData> {
   const { method, headers, signal, stallTimeout } = options
+  const via = dispatcher()
   try {
     const answer = await request(url, {
       method,
@@ -258,7 +259,7 @@ async function send(
       headersTimeout: stallTimeout,
       bodyTimeout: stallTimeout,
       highWaterMark: bodyBuffer,
-      dispatcher: dispatcher(),
+      dispatcher: via,
     })
     // Between here and the first read nobody listens, and an 'error' event would end the process.
     answer.body.on('error', () => {})

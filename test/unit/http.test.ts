@@ -270,6 +270,6 @@ test('proxies come from the environment, in both cases, and the process ends by 
   assert.match(said ?? '', /^PHI2_DOWNLOAD_FAILED .*403/)
   assert.match(
     (await ask(['https://nowhere.invalid/'], { HTTPS_PROXY: 'http://[' }))[0] ?? '',
-    /URL of a proxy in HTTPS_PROXY/,
+    /^PHI2_INVALID_OPTION Expected the address of a proxy in HTTPS_PROXY, such as http:\/\/proxy:3128$/,
   )
 })
