@@ -11,6 +11,7 @@ class Cancellation {
   void Cancel() {
     const std::lock_guard<std::mutex> lock(mutex_);
     cancelled_ = true;
+    left_ = false;
     changed_.notify_all();
   }
 
@@ -20,10 +21,10 @@ class Cancellation {
   }
 
   /// When the process ends: whether the work is at something that takes long but uses nothing that the end destroys,
-  /// and so may be left alone. It then stops behind it, for ever unless it is cancelled.
+  /// and so may be left alone. It then stops behind it, for ever unless it is cancelled after all.
   bool Leave() {
     const std::lock_guard<std::mutex> lock(mutex_);
-    left_ = left_ || leavable_;
+    left_ = leavable_;
     return left_;
   }
 
@@ -37,7 +38,7 @@ class Cancellation {
   void EndLeavable() {
     std::unique_lock<std::mutex> lock(mutex_);
     leavable_ = false;
-    changed_.wait(lock, [this] { return !left_ || cancelled_; });
+    changed_.wait(lock, [this] { return !left_; });
   }
 
  private:
