@@ -90,7 +90,7 @@ export function checkWorthwhile(
   if (!allowRequantize) {
     refuse(
       `it is quantized already (${rounded[0]!.name} is ${rounded[0]!.from}), and rounding twice loses more than ` +
-        'rounding once. Start from the F16 file, or allow it with allowRequantize.',
+        'rounding once. Start from the F16 file, or allow it: allowRequantize, or --allow-requantize on the command line.',
     )
   }
   const [before, after] = [sumBytes(header.tensors), sumBytes(tensors)]

@@ -4,7 +4,7 @@ import { defineCommand } from './command.js'
 import { noteModel } from './load.js'
 import { jsonFlag } from './options.js'
 import { formatBytes, write, writeJson } from './output.js'
-import { readingFlags, readingOptions, readTextFile, withReadingProgress } from './reading.js'
+import { formatChunks, readingFlags, readingOptions, readTextFile, withReadingProgress } from './reading.js'
 
 export const imatrix = defineCommand({
   name: 'imatrix',
@@ -41,7 +41,8 @@ export const imatrix = defineCommand({
   },
 })
 
-function formatResult({ path, bytes, entries, chunks, contextSize, perplexity }: ImatrixResult): string {
-  const source = `${chunks} chunks of ${contextSize} tokens, perplexity ${perplexity.toFixed(4)}`
+function formatResult(result: ImatrixResult): string {
+  const { path, bytes, entries, perplexity } = result
+  const source = `${formatChunks(result)}, perplexity ${perplexity.toFixed(4)}`
   return `${path}: ${entries} matrices, ${formatBytes(bytes)}, from ${source}`
 }

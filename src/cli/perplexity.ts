@@ -4,7 +4,7 @@ import { defineCommand } from './command.js'
 import { noteModel } from './load.js'
 import { jsonFlag } from './options.js'
 import { formatPairs, write, writeJson } from './output.js'
-import { readingFlags, readingOptions, readTextFile, withReadingProgress } from './reading.js'
+import { formatChunks, readingFlags, readingOptions, readTextFile, withReadingProgress } from './reading.js'
 
 export const perplexity = defineCommand({
   name: 'perplexity',
@@ -40,11 +40,10 @@ export const perplexity = defineCommand({
 })
 
 function formatResult(result: PerplexityResult): string {
-  const { perplexity: value, error, interval95, chunks, contextSize, comparison } = result
+  const { perplexity: value, error, interval95, comparison } = result
   const [low, high] = interval95.map((limit) => limit.toFixed(3))
-  const line =
-    `perplexity ${value.toFixed(4)} ± ${error.toFixed(4)} (95 %: ${low} … ${high}), ` +
-    `${chunks} chunks of ${contextSize} tokens`
+  const interval = `(95 %: ${low} … ${high})`
+  const line = `perplexity ${value.toFixed(4)} ± ${error.toFixed(4)} ${interval}, ${formatChunks(result)}`
   return comparison === undefined ? line : `${line}\n${formatComparison(comparison)}`
 }
 

@@ -1,4 +1,4 @@
-import { type ReadingOptions, readingSchema } from '../../gguf/reading-options.js'
+import { type Reading, type ReadingOptions, readingSchema } from '../../gguf/reading-options.js'
 import { checkOptions } from '../options.js'
 import type { CliContext } from './command.js'
 import { UsageError } from './errors.js'
@@ -26,6 +26,11 @@ export async function readTextFile(words: readonly string[], context: CliContext
   const text = await readText({ words: [], file }, context, 'text')
   // llama.cpp's tools leave out the newline that ends a file.
   return text.replace(/\n$/, '')
+}
+
+/** `4 chunks of 512 tokens` */
+export function formatChunks({ chunks, contextSize }: Reading): string {
+  return `${chunks} ${chunks === 1 ? 'chunk' : 'chunks'} of ${contextSize} tokens`
 }
 
 /** Runs a reading with a progress line such as `perplexity ███░░ 61% · ppl 9.71 · 40 s left`. */

@@ -22,6 +22,8 @@ test('phi2 perplexity prints one line, the same for a file and for standard inpu
   assert.match(run.stdout, /^perplexity 1\.\d{4} ± 0\.\d{4} \(95 %: \d\.\d{3} … \d\.\d{3}\), 2 chunks of 128 tokens\n$/)
   const piped = await phi2(['perplexity', '-', ...tiny], { input: await readFile(text, 'utf8') })
   assert.equal(piped.stdout, run.stdout)
+  const one = await phi2(['perplexity', text, ...tiny.slice(0, -1), '1'])
+  assert.match(one.stdout, /, 1 chunk of 128 tokens\n$/)
 })
 
 test('phi2 perplexity --against compares, for people and for programs', async () => {

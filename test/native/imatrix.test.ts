@@ -153,7 +153,9 @@ test('an aborted computation rejects with the signal’s reason and writes nothi
   for (const delay of [0, 100, 600]) {
     const controller = new AbortController()
     setTimeout(() => controller.abort(reason), delay)
-    const running = computeImatrix({ ...base, to: join(place, 'x.gguf'), signal: controller.signal })
+    // long enough for any machine
+    const long = text.repeat(20)
+    const running = computeImatrix({ ...base, text: long, to: join(place, 'x.gguf'), signal: controller.signal })
     await assert.rejects(running, reason)
   }
   assert.deepEqual(readdirSync(place), [])
