@@ -1,8 +1,10 @@
-import type { Readable } from 'node:stream'
-import { type Dispatcher, EnvHttpProxyAgent, request } from 'undici'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import { TLSSocket } from 'node:tls'
 import { optionError, Phi2Error, type Phi2ErrorCode } from '../errors.js'
 import { packageVersion } from '../package-root.js'
 import { type Headers, parseContentRange, parseRetryAfter, parseSize, parseUnsatisfiedRange } from './http-headers.js'
+import { agentFor, proxyFor } from './proxy.js'
 
 export interface OpenOptions {
   /** @default 'GET' */
@@ -57,10 +59,6 @@ const hubHeaders = ['x-linked-size', 'x-linked-etag', 'x-repo-commit'] as const
 const redirects = new Set([301, 302, 303, 307, 308])
 const secretHeaders = new Set(['authorization', 'cookie'])
 const defaultStallTimeout = 30_000
-// What undici takes in before it holds a connection back. When the server closes one that is held back just then, undici 7
-// ends the process with an assertion that nobody can catch (nodejs/undici#5360, put right in 8, which needs Node 22): so
-// this is more than a request for a part ever brings, and those are never held back.
-const bodyBuffer = 64 << 20
 
 /**
  * Asks for a URL and follows its redirects. Proxies are taken from `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
@@ -79,12 +77,13 @@ export async function openUrl(url: string, options: OpenOptions = {}): Promise<H
     const answer = await send(target, { method, headers: requestHeaders, signal, stallTimeout })
     const headers = flatten(answer.headers)
     for (const name of hubHeaders) if (headers[name] !== undefined) kept[name] ??= headers[name]
-    if (!redirects.has(answer.statusCode)) {
-      if (answer.statusCode >= 200 && answer.statusCode < 300) {
-        const body = readBody(answer.body, target, signal)
-        const discard = () => abandon(answer.body)
+    const status = answer.statusCode ?? 0
+    if (!redirects.has(status)) {
+      if (status >= 200 && status < 300) {
+        const body = readBody(answer, target, signal, stallTimeout)
+        const discard = () => void answer.destroy()
         return {
-          status: answer.statusCode,
+          status,
           headers: { ...headers, ...kept },
           url: target.href,
           requestHeaders,
@@ -92,10 +91,10 @@ export async function openUrl(url: string, options: OpenOptions = {}): Promise<H
           discard,
         }
       }
-      abandon(answer.body)
-      throw statusError(target, answer.statusCode, headers, requestHeaders)
+      answer.destroy()
+      throw statusError(target, status, headers, requestHeaders)
     }
-    abandon(answer.body)
+    answer.destroy()
     if (hop >= maxRedirects) {
       throw new HttpError('PHI2_DOWNLOAD_FAILED', `${shownUrl(first)} redirects more than ${maxRedirects} times.`)
     }
@@ -214,71 +213,75 @@ function withoutSecrets(headers: Readonly<Record<string, string>>): Record<strin
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !secretHeaders.has(name)))
 }
 
-let sharedDispatcher: Dispatcher | undefined
-
-/**
- * One for the process, made with the first request. Its idle connections do not keep the process alive.
- * Plain http goes through a proxy as a request for the whole URL: many proxies allow tunnels to port 443 only.
- */
-function dispatcher(): Dispatcher {
-  sharedDispatcher ??= new EnvHttpProxyAgent({
-    ...proxyFrom('httpProxy', process.env.http_proxy ?? process.env.HTTP_PROXY),
-    ...proxyFrom('httpsProxy', process.env.https_proxy ?? process.env.HTTPS_PROXY),
-    proxyTunnel: false,
-    connect: { timeout: 15_000 },
-  })
-  return sharedDispatcher
+interface SendOptions {
+  method: 'GET' | 'HEAD'
+  headers: Record<string, string>
+  signal: AbortSignal | undefined
+  stallTimeout: number
 }
 
-// `proxy.example:3128` means http, as everywhere else.
-function proxyFrom(name: 'httpProxy' | 'httpsProxy', value: string | undefined): Record<string, string> {
-  if (!value) return {}
-  const url = value.includes('://') ? value : `http://${value}`
-  if (URL.canParse(url)) return { [name]: url }
-  const variable = name === 'httpProxy' ? 'HTTP_PROXY' : 'HTTPS_PROXY'
-  throw optionError('range', `Expected the address of a proxy in ${variable}, such as http://proxy:3128`)
+async function send(url: URL, options: SendOptions): Promise<IncomingMessage> {
+  try {
+    return await ask(url, options)
+  } catch (error) {
+    throw options.signal?.aborted
+      ? options.signal.reason
+      : error instanceof HttpError
+        ? error
+        : networkError(url, error)
+  }
 }
 
-async function send(
-  url: URL,
-  options: {
-    method: 'GET' | 'HEAD'
-    headers: Record<string, string>
-    signal: AbortSignal | undefined
-    stallTimeout: number
-  },
-): Promise<Dispatcher.ResponseData> {
+function ask(url: URL, options: SendOptions): Promise<IncomingMessage> {
   const { method, headers, signal, stallTimeout } = options
-  const via = dispatcher()
-  try {
-    const answer = await request(url, {
-      method,
-      // A copy: the proxy's agent adds to it.
-      headers: { ...headers },
-      signal: signal ?? null,
-      headersTimeout: stallTimeout,
-      bodyTimeout: stallTimeout,
-      highWaterMark: bodyBuffer,
-      dispatcher: via,
+  const secure = url.protocol === 'https:'
+  const agent = agentFor(url)
+  return new Promise((resolve, reject) => {
+    const request = (secure ? httpsRequest : httpRequest)(url, { method, headers, agent, signal })
+    const timer = setTimeout(() => request.destroy(new Stalled('no answer came in time')), stallTimeout)
+    request.on('response', (answer) => {
+      clearTimeout(timer)
+      // Between here and the first read nobody listens, and an 'error' event would end the process.
+      answer.on('error', () => {})
+      // A proxy that makes no tunnel is answering itself, and what it says is not the server's.
+      if (!secure || answer.socket instanceof TLSSocket) return resolve(answer)
+      answer.destroy()
+      reject(proxyError(url, answer.statusCode))
     })
-    // Between here and the first read nobody listens, and an 'error' event would end the process.
-    answer.body.on('error', () => {})
-    return answer
-  } catch (error) {
-    throw signal?.aborted ? signal.reason : networkError(url, error)
-  }
+    request.on('error', (error: NodeJS.ErrnoException) => {
+      clearTimeout(timer)
+      // The server closed an idle connection just when it was taken for this request: no fault of anybody's.
+      if (request.reusedSocket && error.code === 'ECONNRESET' && !signal?.aborted) resolve(ask(url, options))
+      else reject(error)
+    })
+    request.end()
+  })
 }
 
-async function* readBody(body: Readable, url: URL, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
+class Stalled extends Error {
+  readonly code = 'ETIMEDOUT'
+}
+
+async function* readBody(
+  answer: IncomingMessage,
+  url: URL,
+  signal: AbortSignal | undefined,
+  stallTimeout: number,
+): AsyncGenerator<Buffer> {
+  // Only while something is waited for: a reader may take its time.
+  const watch = () => setTimeout(() => answer.destroy(new Stalled('the connection stalled')), stallTimeout)
+  let timer = watch()
   try {
-    yield* body as AsyncIterable<Buffer>
+    for await (const chunk of answer as AsyncIterable<Buffer>) {
+      clearTimeout(timer)
+      yield chunk
+      timer = watch()
+    }
   } catch (error) {
     throw signal?.aborted ? signal.reason : networkError(url, error)
+  } finally {
+    clearTimeout(timer)
   }
-}
-
-function abandon(body: Readable): void {
-  body.destroy()
 }
 
 function flatten(headers: Record<string, string | string[] | undefined>): Headers {
@@ -305,6 +308,7 @@ function statusError(url: URL, status: number, headers: Headers, sent: Readonly<
   }
   const meaning =
     {
+      407: ' That is the proxy, which asks for a user and a password, as in http://user:password@proxy:3128.',
       404: ' There is no such file; see whether the name and the revision are right.',
       429: ' Too many requests; try again later.',
       503: ' The server is overloaded; try again later.',
@@ -334,11 +338,6 @@ const networkReasons: Readonly<Record<string, string>> = {
   ENETUNREACH: 'there is no way to the server; see whether there is a connection to the network',
   ECONNRESET: 'the connection was cut',
   EPIPE: 'the connection was cut',
-  UND_ERR_SOCKET: 'the connection was cut',
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'the connection was cut',
-  UND_ERR_CONNECT_TIMEOUT: 'no connection could be made in time',
-  UND_ERR_HEADERS_TIMEOUT: 'no answer came in time',
-  UND_ERR_BODY_TIMEOUT: 'the connection stalled',
 }
 
 /** Codes of a certificate that is not trusted. */
@@ -355,9 +354,19 @@ function networkError(url: URL, error: unknown): HttpError {
   })
 }
 
-/** Which hosts go through it is the proxy agent's affair, so this is only a hint. */
+/** The reason of an {@link HttpError} when a proxy does not let a request through. */
+export const PROXY_REFUSED = 'PROXY_REFUSED'
+
+function proxyError(url: URL, status: number | undefined): HttpError {
+  const meaning = status === 407 ? ' It asks for a user and a password, as in http://user:password@proxy:3128.' : ''
+  return new HttpError(
+    'PHI2_DOWNLOAD_FAILED',
+    `The proxy for ${shownUrl(url)} makes no connection to it: it answered ${status}.${meaning}`,
+    { reason: PROXY_REFUSED },
+  )
+}
+
 function proxyHint(url: URL): string {
-  const names = url.protocol === 'https:' ? ['https_proxy', 'http_proxy'] : ['http_proxy']
-  const name = names.flatMap((lower) => [lower, lower.toUpperCase()]).find((variable) => process.env[variable])
-  return name === undefined ? '' : ` ${name} is set: see whether that proxy lets it through.`
+  const proxy = proxyFor(url)
+  return proxy ? ` It goes through the proxy ${proxy.host}: see whether that lets it through.` : ''
 }

@@ -6,7 +6,7 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import './empty-cache.js'
 
@@ -84,8 +84,14 @@ export interface ForwardProxy extends AsyncDisposable {
   requests: readonly string[]
 }
 
-/** A proxy that answers every plain request itself, with its own text, and refuses every tunnel. */
-export async function forwardProxy(text: string): Promise<ForwardProxy> {
+/**
+ * A proxy that answers every plain request itself, with its own text. Tunnels end at `tunnelTo`; without it each is answered with
+ * `refusal`, a status line and headers.
+ */
+export async function forwardProxy(
+  text: string,
+  { tunnelTo, refusal = '403 Forbidden\r\n' }: { tunnelTo?: number; refusal?: string } = {},
+): Promise<ForwardProxy> {
   const requests: string[] = []
   const server = createServer((request, response) => {
     requests.push(`${request.method} ${request.url}`)
@@ -93,7 +99,13 @@ export async function forwardProxy(text: string): Promise<ForwardProxy> {
   })
   server.on('connect', (request, socket) => {
     requests.push(`CONNECT ${request.url}`)
-    socket.end('HTTP/1.1 403 Forbidden\r\n\r\n')
+    if (tunnelTo === undefined) return socket.end(`HTTP/1.1 ${refusal}\r\n${text}`)
+    const far = connect(tunnelTo, '127.0.0.1', () => {
+      socket.write('HTTP/1.1 200 Connection established\r\n\r\n')
+      far.pipe(socket).pipe(far)
+    })
+    far.on('error', () => socket.destroy())
+    return socket.on('error', () => far.destroy())
   })
   const { url, close } = await listen(server)
   return { url, requests, [Symbol.asyncDispose]: close }

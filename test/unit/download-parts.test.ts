@@ -106,7 +106,7 @@ test('troubles of the server and the network are worth another try, refusals are
     assert.ok(isTransient(failure({ status }), false), `${status}`)
   for (const status of [400, 401, 403, 404, 410, 416, 451])
     assert.ok(!isTransient(failure({ status }), true), `${status}`)
-  for (const reason of ['ECONNRESET', 'UND_ERR_BODY_TIMEOUT', 'EAI_AGAIN', undefined]) {
+  for (const reason of ['ECONNRESET', 'ETIMEDOUT', 'EAI_AGAIN', undefined]) {
     assert.ok(isTransient(failure({ reason }), false), reason)
   }
   for (const reason of ['ENOTFOUND', 'ECONNREFUSED']) {

@@ -1,4 +1,9 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createServer as createSecureServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { Phi2Error } from '../../src/errors.js'
 import { openUrl, readRange, shownUrl } from '../../src/models/http.js'
@@ -9,7 +14,7 @@ import {
   parseSize,
   parseUnsatisfiedRange,
 } from '../../src/models/http-headers.js'
-import { packageVersion } from '../../src/package-root.js'
+import { packageRoot, packageVersion } from '../../src/package-root.js'
 import { runProgram } from '../helpers/child.js'
 import { forwardProxy, hostileServer } from '../helpers/hostile-server.js'
 
@@ -272,4 +277,39 @@ test('proxies come from the environment, in both cases, and the process ends by 
     (await ask(['https://nowhere.invalid/'], { HTTPS_PROXY: 'http://[' }))[0] ?? '',
     /^PHI2_INVALID_OPTION Expected the address of a proxy in HTTPS_PROXY, such as http:\/\/proxy:3128$/,
   )
+})
+
+test('https goes through the tunnel of a proxy to the server, whose certificate is checked', async () => {
+  const certificate = join(packageRoot(), 'test', 'fixtures', 'tls-certificate.pem')
+  const key = readFileSync(join(packageRoot(), 'test', 'fixtures', 'tls-key.pem'))
+  const server = createSecureServer({ cert: readFileSync(certificate), key }, (_, answer) => answer.end('secret'))
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const { port } = server.address() as AddressInfo
+  try {
+    await using proxy = await forwardProxy('not the server', { tunnelTo: port })
+    const urls = [`https://127.0.0.1:${port}/direct`, 'https://secure.test/tunnelled']
+    const environment = { https_proxy: proxy.url, no_proxy: '127.0.0.1' }
+    assert.deepEqual(await ask(urls, { ...environment, NODE_EXTRA_CA_CERTS: certificate }), ['secret', 'secret'])
+    assert.deepEqual(proxy.requests, ['CONNECT secure.test:443'])
+    for (const said of await ask(urls, environment)) {
+      assert.match(said, /^PHI2_DOWNLOAD_FAILED .*NODE_EXTRA_CA_CERTS/)
+    }
+  } finally {
+    server.close()
+  }
+})
+
+test('what a proxy says instead of making a tunnel is never taken for the server’s answer', async () => {
+  for (const refusal of [
+    '206 Partial Content\r\nContent-Length: 5\r\n',
+    '302 Found\r\nLocation: https://other.invalid/\r\n',
+  ]) {
+    await using proxy = await forwardProxy('wrong', { refusal })
+    const [said] = await ask(['https://nowhere.invalid/model.gguf'], { https_proxy: proxy.url })
+    assert.match(
+      said ?? '',
+      /^PHI2_DOWNLOAD_FAILED The proxy for https:\/\/nowhere.invalid\/model.gguf makes no connection/,
+    )
+    assert.deepEqual(proxy.requests, ['CONNECT nowhere.invalid:443'])
+  }
 })

@@ -1,4 +1,4 @@
-import { HttpError, untrusted } from '../http.js'
+import { HttpError, PROXY_REFUSED, untrusted } from '../http.js'
 
 export interface RetryPolicy {
   /** Failures in a row, without a byte of progress, after which a download is given up. */
@@ -26,12 +26,9 @@ export function retryDelay(policy: RetryPolicy, failures: number, error: unknown
 
 // 408 and 425 ask for the same request once more; 5xx are the server's own troubles.
 const transientStatus = (status: number) => status >= 500 || [408, 425, 429].includes(status)
-// Before anything was received they mean a wrong name, no network or (the last two) a proxy that refuses; later, that the
+// Before anything was received they mean a wrong name, no network or (the last one) a proxy that refuses; later, that the
 // network went away.
-const unreachable = new Set([
-  ...['ENOTFOUND', 'ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH'],
-  ...['UND_ERR_ABORTED', 'UND_ERR_INVALID_ARG'],
-])
+const unreachable = new Set(['ENOTFOUND', 'ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', PROXY_REFUSED])
 
 /**
  * Whether asking again can help.
