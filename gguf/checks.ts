@@ -26,15 +26,23 @@ export function checkBoolean(name: string, value: unknown): void {
   throw optionError('type', `Expected true or false for ${name} but received ${describe(value)}`)
 }
 
+/** Every option of a function by its name; the compiler sees to it that none is missing. */
+export type OptionNames<T> = Readonly<Record<keyof T, true>>
+
 /**
- * That there are options, and of them those which all long work takes.
+ * That there are options, that all of them are known, and that those which all long work takes are right. An option that was
+ * mistyped must not be ignored.
  * @throws {TypeError} `PHI2_INVALID_OPTION`
  */
-export function checkWork(options: { signal?: unknown; onProgress?: unknown }): void {
+export function checkWork<T extends object>(options: T, names: OptionNames<T>): void {
   const refuse = (expected: string, value: unknown) =>
     optionError('type', `Expected ${expected} but received ${describe(value)}`)
   if (typeof options !== 'object' || options === null) throw refuse('an object for options', options)
-  const { signal, onProgress } = options
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(names, name))
+  if (unknown !== undefined) {
+    throw optionError('type', `Unknown option ${unknown}. Known are: ${Object.keys(names).join(', ')}`)
+  }
+  const { signal, onProgress } = options as { signal?: unknown; onProgress?: unknown }
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw refuse('an AbortSignal for signal', signal)
   if (onProgress !== undefined && typeof onProgress !== 'function')
     throw refuse('a function for onProgress', onProgress)

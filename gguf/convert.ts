@@ -2,7 +2,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { checkTarget } from './atomic-file.js'
 import { invalidCheckpoint } from './checkpoint-json.js'
-import { checkBoolean, checkChoice, checkText, checkWork } from './checks.js'
+import { checkBoolean, checkChoice, checkText, checkWork, type OptionNames } from './checks.js'
 import { readGeneralInfo } from './general-info.js'
 import { modelMetadata, tokenizerMetadata } from './metadata.js'
 import { readModelConfig } from './model-config.js'
@@ -64,6 +64,20 @@ export interface ConvertResult {
   bytes: number
 }
 
+const OPTIONS: OptionNames<ConvertOptions> = {
+  from: true,
+  to: true,
+  outtype: true,
+  fuseQkv: true,
+  verify: true,
+  overwrite: true,
+  name: true,
+  license: true,
+  source: true,
+  signal: true,
+  onProgress: true,
+}
+
 /**
  * Converts a Phi-2 checkpoint in safetensors format to a GGUF file. Weights stream through: a few tens of megabytes of
  * memory are enough for any size, and other work of the process waits a millisecond at most. Keys, names and types are
@@ -79,7 +93,7 @@ export interface ConvertResult {
  * RangeError with `PHI2_INVALID_OPTION` for wrong options.
  */
 export async function convert(options: ConvertOptions): Promise<ConvertResult> {
-  checkWork(options)
+  checkWork(options, OPTIONS)
   const { from, outtype = 'auto', fuseQkv = false, verify = false, overwrite = true, signal, onProgress } = options
   checkText('from', from)
   const { repository, revision, url } = options.source ?? {}

@@ -2,7 +2,7 @@ import { Phi2Error } from '../src/errors.js'
 import { formatRef, isHubRef, locate, parseRemoteRef } from '../src/models/hub.js'
 import { resolveModel } from '../src/models/resolve.js'
 import { type ByteSource, openFile } from './byte-source.js'
-import { checkBoolean, checkInteger, checkText } from './checks.js'
+import { checkBoolean, checkInteger, checkText, checkWork, type OptionNames } from './checks.js'
 import { align, type GgufHeader } from './format.js'
 import { inspectKeys, inspectTensors, modelFacts, readShape, streamedBytes, tokenizerFacts } from './inspect-facts.js'
 import { remarks } from './inspect-remarks.js'
@@ -25,6 +25,13 @@ export interface InspectOptions {
   signal?: AbortSignal | undefined
 }
 
+const OPTIONS: OptionNames<InspectOptions> = {
+  source: true,
+  contextSize: true,
+  fullValues: true,
+  signal: true,
+}
+
 /**
  * Looks into a GGUF file without loading it: what it holds, what memory and speed to expect, and what is odd about it.
  * A file whose tensors are cut off, such as an unfinished download, is inspected too, with the warning `truncated` and
@@ -40,6 +47,7 @@ export interface InspectOptions {
  * `PHI2_DOWNLOAD_FAILED` for a remote one. A TypeError or RangeError with `PHI2_INVALID_OPTION` for wrong options.
  */
 export async function inspect(options: InspectOptions): Promise<Inspection> {
+  checkWork(options, OPTIONS)
   const { source, contextSize = 2048, fullValues = false, signal } = options
   checkText('source', source)
   checkInteger('contextSize', contextSize, 1, 2 ** 20)

@@ -5,7 +5,7 @@ import { optionError, Phi2Error } from '../src/errors.js'
 import { loadAddon, type NativeQuantizeOptions } from '../src/native.js'
 import { guarded, settle } from '../src/native-task.js'
 import { checkTarget, writeAtomically } from './atomic-file.js'
-import { checkBoolean, checkChoice, checkInteger, checkText, checkWork } from './checks.js'
+import { checkBoolean, checkChoice, checkInteger, checkText, checkWork, type OptionNames } from './checks.js'
 import { FILE_TYPES, type QuantizeType, quantizeType } from './file-types.js'
 import { DEFAULT_ALIGNMENT, GGML_TYPES, type GgmlTypeName, type GgufHeader, type GgufMetadata } from './format.js'
 import { checkFreeSpace } from './free-space.js'
@@ -94,6 +94,23 @@ export interface QuantizeResult {
   fallbacks: Fallback[]
 }
 
+const OPTIONS: OptionNames<QuantizeOptions> = {
+  from: true,
+  to: true,
+  overwrite: true,
+  type: true,
+  imatrix: true,
+  outputTensorType: true,
+  tokenEmbeddingType: true,
+  pure: true,
+  leaveOutputTensor: true,
+  allowRequantize: true,
+  dryRun: true,
+  threads: true,
+  signal: true,
+  onProgress: true,
+}
+
 /**
  * Quantizes a GGUF file with llama.cpp, off the main thread. The result is written beside `to` and renamed. What makes no
  * sense is refused with the reason before anything is written.
@@ -146,7 +163,7 @@ const MAX_THREADS = 512
 const FLAGS = ['overwrite', 'pure', 'leaveOutputTensor', 'allowRequantize', 'dryRun'] as const
 
 function checkQuantizeOptions(options: QuantizeOptions): QuantizeType {
-  checkWork(options)
+  checkWork(options, OPTIONS)
   const { from, to, imatrix, outputTensorType, tokenEmbeddingType, threads } = options
   checkText('from', from)
   if (to !== undefined) checkText('to', to)

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { writeFolderAtomically } from './atomic-file.js'
 import { type CheckpointFiles, configFiles, tokenizerFiles } from './checkpoint-files.js'
 import { type CheckpointNaming, NAMINGS } from './checkpoint-naming.js'
-import { checkBoolean, checkChoice, checkInteger, checkText } from './checks.js'
+import { checkBoolean, checkChoice, checkInteger, checkText, checkWork, type OptionNames } from './checks.js'
 import { GGML_TYPES } from './format.js'
 import { checkFreeSpace } from './free-space.js'
 import { type RandomModel, type RandomModelOptions, type RandomTensor, randomModel } from './random-model.js'
@@ -44,6 +44,22 @@ export interface SynthCheckpointResult {
 /** What Transformers cuts checkpoints by, and Phi-2's own was. */
 const SHARD_BYTES = 5_000_000_000
 
+const OPTIONS: OptionNames<SynthCheckpointOptions> = {
+  to: true,
+  layers: true,
+  embeddingSize: true,
+  heads: true,
+  feedForward: true,
+  dtype: true,
+  naming: true,
+  shardBytes: true,
+  seed: true,
+  vocabulary: true,
+  overwrite: true,
+  signal: true,
+  onProgress: true,
+}
+
 /**
  * Writes a Phi-2 checkpoint of any size with random weights, as on Hugging Face: config.json, the tokenizer's files and
  * safetensors. Its weights are those that `synth` writes with the same seed and sizes. The folder appears when it is
@@ -57,6 +73,7 @@ const SHARD_BYTES = 5_000_000_000
  * {@link readHeader} for `vocabulary`. A TypeError or RangeError with `PHI2_INVALID_OPTION` for wrong options.
  */
 export async function synthCheckpoint(options: SynthCheckpointOptions): Promise<SynthCheckpointResult> {
+  checkWork(options, OPTIONS)
   const { dtype = 'f16', naming = 'current', shardBytes = SHARD_BYTES, overwrite = false, signal, onProgress } = options
   if (options.to !== undefined) checkText('to', options.to)
   checkChoice('dtype', dtype, CHECKPOINT_TYPES)

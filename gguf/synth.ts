@@ -1,6 +1,6 @@
 import { dirname } from 'node:path'
 import { checkTarget, withTemporaryFile } from './atomic-file.js'
-import { checkBoolean, checkChoice, checkText, checkWork } from './checks.js'
+import { checkBoolean, checkChoice, checkText, checkWork, type OptionNames } from './checks.js'
 import { tensorByteLength } from './format.js'
 import { checkFreeSpace } from './free-space.js'
 import { modelMetadata } from './metadata.js'
@@ -34,6 +34,20 @@ export interface SynthResult {
   bytes: number
 }
 
+const OPTIONS: OptionNames<SynthOptions> = {
+  to: true,
+  layers: true,
+  embeddingSize: true,
+  heads: true,
+  feedForward: true,
+  type: true,
+  seed: true,
+  vocabulary: true,
+  overwrite: true,
+  signal: true,
+  onProgress: true,
+}
+
 /**
  * Writes a Phi-2 model of any size with random weights: for tests, and for measuring speed without a download. It
  * answers nonsense, but it computes just what a real file of that type computes. Weights have the spread that training
@@ -48,7 +62,7 @@ export interface SynthResult {
  * TypeError or RangeError with `PHI2_INVALID_OPTION` for wrong options.
  */
 export async function synth(options: SynthOptions): Promise<SynthResult> {
-  checkWork(options)
+  checkWork(options, OPTIONS)
   const { type = 'f16', overwrite = true, signal, onProgress } = options
   if (options.to !== undefined) checkText('to', options.to)
   checkChoice('type', type, SYNTH_TYPES)

@@ -1,4 +1,4 @@
-import { checkBoolean, checkChoice, checkText, checkWork } from '../../gguf/checks.js'
+import { checkBoolean, checkChoice, checkText, checkWork, type OptionNames } from '../../gguf/checks.js'
 import { type Catalog, catalog } from './catalog.js'
 import { type Environment, HUB_NAMES, type Hub } from './hub.js'
 import type { MadeType } from './names.js'
@@ -59,6 +59,17 @@ export interface PullResult {
   cached: boolean
 }
 
+const OPTIONS: OptionNames<PullOptions> = {
+  model: true,
+  from: true,
+  to: true,
+  convert: true,
+  keepCheckpoint: true,
+  force: true,
+  signal: true,
+  onProgress: true,
+}
+
 /**
  * Downloads a Phi-2 model into the cache, where `Phi2.load({ model: name })` finds it, or the original checkpoint, which
  * `convert` turns into a GGUF file of any type. Cut downloads are resumed; files are verified by their sha256.
@@ -94,7 +105,7 @@ export async function pullFrom(options: PullOptions, context: PullContext): Prom
 }
 
 function checkOptions(options: PullOptions): void {
-  checkWork(options)
+  checkWork(options, OPTIONS)
   const { force, from, keepCheckpoint, model, to } = options
   if (model !== undefined) checkText('model', model)
   if (to !== undefined) checkText('to', to)
