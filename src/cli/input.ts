@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { addAbortSignal } from 'node:stream'
 import { Phi2Error } from '../errors.js'
 import type { CliContext, InputStream } from './command.js'
@@ -39,12 +39,26 @@ export async function readPrompt(source: TextSource, context: CliContext, what =
 
 async function readBytes(path: string): Promise<Uint8Array> {
   try {
-    return await readFile(path)
+    const file = await open(path, 'r')
+    try {
+      // One reading from start to end: the path may be a pipe.
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(4), 0, 4, null)
+      // A model where a text belongs is easily typed, and can be too large to be read at all.
+      if (buffer.toString('latin1') === 'GGUF') throw modelForText(path)
+      return Buffer.concat([buffer.subarray(0, bytesRead), await file.readFile()])
+    } finally {
+      await file.close()
+    }
   } catch (cause) {
+    if (cause instanceof UsageError) throw cause
     throw new Phi2Error('PHI2_IO', `Cannot read ${path}: ${codeOf(cause) ?? String(cause)}. Expected a text file.`, {
       cause,
     })
   }
+}
+
+function modelForText(path: string): UsageError {
+  return new UsageError(`${path} is a model, and a text belongs in this place. The model is named with --model.`)
 }
 
 async function readStream(stream: InputStream, signal: AbortSignal): Promise<Uint8Array> {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -80,6 +81,25 @@ test('a file that cannot be read, or is no text, says so with its name', async (
   await assert.rejects(readText(from([], binary), context, 'text'), {
     code: 'PHI2_IO',
     message: /binary\.bin is not UTF-8/,
+  })
+})
+
+test('the file may be a named pipe, as of a process substitution', { skip: process.platform === 'win32' }, async () => {
+  const pipe = join(folder, 'pipe')
+  execFileSync('mkfifo', [pipe])
+  const [text] = await Promise.all([
+    readText(from([], pipe), fakeContext(), 'text'),
+    writeFile(pipe, 'What is a prime number?\n'),
+  ])
+  assert.equal(text, 'What is a prime number?\n')
+})
+
+test('a model in the place of a text is wrong usage, with a word on where it belongs', async () => {
+  const model = await file('phi-2.gguf', Buffer.from('GGUF\x03\0\0\0'))
+  await assert.rejects(readText(from([], model), fakeContext(), 'text'), (error: Error) => {
+    assert.ok(error instanceof UsageError)
+    assert.match(error.message, /phi-2\.gguf is a model.*--model/)
+    return true
   })
 })
 
