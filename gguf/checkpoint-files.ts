@@ -1,8 +1,7 @@
 import type { CheckpointNaming } from './checkpoint-naming.js'
-import { type GgufMetadata, invalidGguf } from './format.js'
+import { type FloatType, type GgufMetadata, invalidGguf } from './format.js'
 import { TOKEN_TYPES } from './metadata.js'
 import type { ModelConfig } from './model-config.js'
-import type { FloatType } from './tensor-map.js'
 
 /**
  * The small files of a Phi-2 checkpoint as Transformers writes them: what `model-config.ts` and `tokenizer-files.ts` read.

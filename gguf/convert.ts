@@ -1,8 +1,10 @@
-import { readdir, stat } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { checkTarget } from './atomic-file.js'
 import { invalidCheckpoint } from './checkpoint-json.js'
 import { checkBoolean, checkChoice, checkText, checkWork, type OptionNames } from './checks.js'
+import { isFolder } from './folder.js'
+import { elementCount } from './format.js'
 import { readGeneralInfo } from './general-info.js'
 import { modelMetadata, tokenizerMetadata } from './metadata.js'
 import { readModelConfig } from './model-config.js'
@@ -126,13 +128,9 @@ async function readCheckpoint({ from, name, license, source, fuseQkv: fused }: C
   // first the tensors: that they are all there bounds the sizes that config.json claims
   const separate = matchTensors(config, await openSafetensors(from))
   const tokenizer = tokenizerMetadata(await readTokenizerFiles(from), config)
-  const parameters = separate.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0)
+  const parameters = separate.reduce((sum, { shape }) => sum + elementCount(shape), 0)
   const info = await readGeneralInfo(from, { config: config.json, parameters, name, license, source })
   return { config, tokenizer, tensors: fused ? fuseQkv(separate) : separate, info }
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined))?.isDirectory() ?? false
 }
 
 /** All that belongs to a checkpoint; a GGUF file beside it is an older result. */

@@ -123,3 +123,14 @@ export function quantizeType(given: unknown): QuantizeType {
 export function fileTypeName(id: number): FileTypeName | undefined {
   return (Object.keys(FILE_TYPES) as FileTypeName[]).find((name) => FILE_TYPES[name].id === id)
 }
+
+/** What needs no importance matrix, and so can be made of any weights at hand. */
+export type TypeWithoutImatrix = {
+  [Name in QuantizeType]: (typeof FILE_TYPES)[Name]['imatrix'] extends 'required' ? never : Name
+}[QuantizeType]
+
+export const TYPES_WITHOUT_IMATRIX = QUANTIZE_TYPES.filter(needsNoImatrix)
+
+export function needsNoImatrix(type: QuantizeType): type is TypeWithoutImatrix {
+  return (FILE_TYPES[type] as FileType).imatrix !== 'required'
+}

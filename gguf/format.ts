@@ -124,6 +124,14 @@ export const GGML_TYPES = {
 
 export type GgmlTypeName = keyof typeof GGML_TYPES
 
+/** The types that hold each weight as a number of its own. */
+export const FLOAT_TYPES = ['f32', 'f16', 'bf16'] as const satisfies readonly GgmlTypeName[]
+export type FloatType = (typeof FLOAT_TYPES)[number]
+
+export function isFloatType(type: GgmlTypeName): type is FloatType {
+  return (FLOAT_TYPES as readonly string[]).includes(type)
+}
+
 /** Types of older files, whose ids are not used again. The packed forms of q4_0 were made in 2024, for Phi-2 as well. */
 export const RETIRED_TYPES: { readonly [id: number]: string } = {
   4: 'q4_2',
@@ -166,9 +174,18 @@ export function tensorByteLength(type: GgmlTypeName, shape: readonly number[]): 
   if (rowLength % blockSize !== 0) {
     throw invalidGguf(`rows of ${rowLength} values are not a multiple of the ${blockSize} values in a ${type} block`)
   }
-  const bytes = shape.reduce((product, length) => product * length, 1) * (blockBytes / blockSize)
+  const bytes = elementCount(shape) * (blockBytes / blockSize)
   if (!Number.isSafeInteger(bytes)) throw invalidGguf(`a tensor of shape ${shape.join('×')} is too large`)
   return bytes
+}
+
+/** How many values a tensor of this shape has. */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, length) => product * length, 1)
+}
+
+export function sumBytes(tensors: readonly { byteLength: number }[]): number {
+  return tensors.reduce((sum, { byteLength }) => sum + byteLength, 0)
 }
 
 export function align(offset: number, alignment: number): number {

@@ -1,24 +1,24 @@
 import { fileTypeName } from './file-types.js'
-import type {
-  GgmlTypeName,
-  GgufElementType,
-  GgufHeader,
-  GgufMetadata,
-  GgufScalar,
-  GgufTensorInfo,
-  GgufValue,
+import {
+  type GgufElementType,
+  type GgufHeader,
+  type GgufMetadata,
+  type GgufScalar,
+  type GgufTensorInfo,
+  type GgufValue,
+  sumBytes,
 } from './format.js'
 import type {
   InspectedKey,
   InspectedTensor,
   InspectedValue,
-  MixtureShare,
   ModelFacts,
   SpecialToken,
   TokenizerFacts,
 } from './inspect-types.js'
 import type { ModelShape } from './memory.js'
 import { TOKEN_TYPES } from './metadata.js'
+import { mixtureOf } from './mixture-shares.js'
 
 export function modelFacts({ metadata, tensors }: GgufHeader): ModelFacts {
   const mixture = mixtureOf(tensors)
@@ -37,23 +37,9 @@ export function modelFacts({ metadata, tensors }: GgufHeader): ModelFacts {
   }
 }
 
-function mixtureOf(tensors: readonly GgufTensorInfo[]): MixtureShare[] {
-  const shares = new Map<GgmlTypeName, MixtureShare>()
-  for (const { byteLength, shape, type } of tensors) {
-    const share = shares.get(type) ?? { type, tensors: 0, parameters: 0, bytes: 0 }
-    share.tensors += 1
-    share.parameters += shape.reduce((product, length) => product * length, 1)
-    share.bytes += byteLength
-    shares.set(type, share)
-  }
-  return [...shares.values()].sort((a, b) => b.bytes - a.bytes)
-}
-
 /** What is read for each token: all matrices but the token embedding, of which one row is looked up. */
 export function streamedBytes(tensors: readonly GgufTensorInfo[]): number {
-  return tensors
-    .filter(({ name, shape }) => shape.length > 1 && name !== 'token_embd.weight')
-    .reduce((sum, { byteLength }) => sum + byteLength, 0)
+  return sumBytes(tensors.filter(({ name, shape }) => shape.length > 1 && name !== 'token_embd.weight'))
 }
 
 /** Larger numbers than these make no model, and products of them would not be exact. */

@@ -1,7 +1,7 @@
 import { optionError, Phi2Error } from '../src/errors.js'
 import type { NativeQuantizeReport } from '../src/native.js'
 import { FILE_TYPES, type QuantizeType } from './file-types.js'
-import { GGML_TYPES, type GgmlTypeName, type GgufHeader, tensorByteLength } from './format.js'
+import { GGML_TYPES, type GgmlTypeName, type GgufHeader, isFloatType, sumBytes, tensorByteLength } from './format.js'
 
 /** A tensor whose rows do not fill whole blocks of the type that it should have. */
 export interface Fallback {
@@ -24,14 +24,8 @@ export interface QuantizePlan {
   fallbacks: Fallback[]
 }
 
-const FLOATS: readonly GgmlTypeName[] = ['f32', 'f16', 'bf16']
-
 /** Types that the engine makes garbage of, or asserts, when nothing is known of the columns. */
 const NEED_IMATRIX: readonly GgmlTypeName[] = ['iq3_xxs', 'iq2_xxs', 'iq2_xs', 'iq2_s', 'iq1_m', 'iq1_s']
-
-export function isQuantized(type: GgmlTypeName): boolean {
-  return !FLOATS.includes(type)
-}
 
 /** Puts together what the engine says it will do. */
 export function makePlan(header: GgufHeader, report: NativeQuantizeReport, type: QuantizeType): QuantizePlan {
@@ -65,10 +59,6 @@ function silentFallbacks(tensors: readonly TensorPlan[], said: readonly Fallback
     .map(({ name, to }) => ({ name, wanted, type: to }))
 }
 
-export function sumBytes(tensors: readonly { byteLength: number }[]): number {
-  return tensors.reduce((sum, { byteLength }) => sum + byteLength, 0)
-}
-
 /**
  * Refuses what would lose weights for nothing.
  * @throws {Phi2Error} `PHI2_QUANTIZE_FAILED`
@@ -85,7 +75,7 @@ export function checkWorthwhile(
   }
   const changed = tensors.filter(({ from, to }) => from !== to)
   if (changed.length === 0) refuse('every tensor has the type that it would get; the file is what you want already.')
-  const rounded = changed.filter(({ from }) => isQuantized(from))
+  const rounded = changed.filter(({ from }) => !isFloatType(from))
   if (rounded.length === 0) return
   if (!allowRequantize) {
     refuse(
@@ -94,7 +84,7 @@ export function checkWorthwhile(
     )
   }
   const [before, after] = [sumBytes(header.tensors), sumBytes(tensors)]
-  if (isQuantized(FILE_TYPES[type].base) && after >= before) {
+  if (!isFloatType(FILE_TYPES[type].base) && after >= before) {
     refuse(
       `with ${after} bytes it would be no smaller than the quantized weights it is made from (${before} bytes), and ` +
         'less exact. Start from the F16 file.',

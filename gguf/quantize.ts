@@ -7,19 +7,20 @@ import { guarded, settle } from '../src/native-task.js'
 import { checkTarget, writeAtomically } from './atomic-file.js'
 import { checkBoolean, checkChoice, checkInteger, checkText, checkWork, type OptionNames } from './checks.js'
 import { FILE_TYPES, type QuantizeType, quantizeType } from './file-types.js'
-import { DEFAULT_ALIGNMENT, GGML_TYPES, type GgmlTypeName, type GgufHeader, type GgufMetadata } from './format.js'
+import {
+  DEFAULT_ALIGNMENT,
+  GGML_TYPES,
+  type GgmlTypeName,
+  type GgufHeader,
+  type GgufMetadata,
+  isFloatType,
+  sumBytes,
+} from './format.js'
 import { checkFreeSpace } from './free-space.js'
 import { type Imatrix, readImatrix } from './imatrix-file.js'
+import { mixtureOf } from './mixture-shares.js'
 import { type ColumnWeights, columnWeights, imatrixKeys } from './quantize-imatrix.js'
-import {
-  checkImportances,
-  checkWorthwhile,
-  type Fallback,
-  isQuantized,
-  makePlan,
-  type QuantizePlan,
-  sumBytes,
-} from './quantize-plan.js'
+import { checkImportances, checkWorthwhile, type Fallback, makePlan, type QuantizePlan } from './quantize-plan.js'
 import { readHeader } from './read.js'
 import { layOut } from './write.js'
 
@@ -278,7 +279,7 @@ async function writeQuantized(
   const types = new Map(plan.tensors.map(({ name, from, to }) => [name, { from, to }]))
   const tensors = request.tensors.map((tensor) => {
     const { from, to } = types.get(tensor.name)!
-    const narrowed = from !== to && (to === 'f16' || isQuantized(to))
+    const narrowed = from !== to && (to === 'f16' || !isFloatType(to))
     return narrowed ? { ...tensor, limit: LARGEST_HALF } : tensor
   })
   let running = true
@@ -305,19 +306,15 @@ function isFailure(error: unknown): boolean {
 }
 
 function summarize(type: QuantizeType, { tensors, fallbacks }: QuantizePlan, bytes: number): QuantizeResult {
-  const tensorTypes = new Map<GgmlTypeName, QuantizeResult['tensorTypes'][number]>()
-  for (const { to, byteLength } of tensors) {
-    const entry = tensorTypes.get(to) ?? { type: to, tensors: 0, bytes: 0 }
-    tensorTypes.set(to, { ...entry, tensors: entry.tensors + 1, bytes: entry.bytes + byteLength })
-  }
+  const mixture = mixtureOf(tensors.map(({ to, shape, byteLength }) => ({ type: to, shape, byteLength })))
   const tensorBytes = sumBytes(tensors)
-  const weights = tensors.reduce((sum, { shape }) => sum + shape.reduce((product, length) => product * length, 1), 0)
+  const weights = mixture.reduce((sum, { parameters }) => sum + parameters, 0)
   return {
     type,
     bytes,
     tensorBytes,
     bitsPerWeight: (tensorBytes * 8) / weights,
-    tensorTypes: [...tensorTypes.values()].sort((a, b) => b.bytes - a.bytes),
+    tensorTypes: mixture.map(({ type, tensors, bytes }) => ({ type, tensors, bytes })),
     fallbacks,
   }
 }

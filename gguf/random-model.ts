@@ -1,12 +1,19 @@
-import { stat } from 'node:fs/promises'
 import { tinyModelPath } from '../src/models/resolve.js'
 import { checkInteger, checkText } from './checks.js'
-import { type GgmlTypeName, type GgufMetadata, invalidGguf, tensorByteLength } from './format.js'
+import { isFolder } from './folder.js'
+import {
+  elementCount,
+  type FloatType,
+  type GgmlTypeName,
+  type GgufMetadata,
+  invalidGguf,
+  tensorByteLength,
+} from './format.js'
 import { tokenizerMetadata } from './metadata.js'
 import type { ModelConfig } from './model-config.js'
 import { encodeFloats, makePool, randomSource, type WeightPool } from './random-weights.js'
 import { readHeader } from './read.js'
-import { type FloatType, type PlannedTensor, planTensors } from './tensor-map.js'
+import { type PlannedTensor, planTensors } from './tensor-map.js'
 import { readTokenizerFiles } from './tokenizer-files.js'
 
 export interface RandomModelOptions {
@@ -59,7 +66,7 @@ export async function randomModel(options: RandomModelOptions): Promise<RandomMo
       randomData(planned, type, sizes.layers, Math.imul(seed + 1, 0x9e3779b1) + index, pools)
     return { ...planned, data }
   })
-  const parameters = tensors.reduce((sum, { shape }) => sum + countOf(shape), 0)
+  const parameters = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0)
   return { name: `phi-2-random-${sizes.layers}x${sizes.embeddingSize}`, config, vocabulary, parameters, tensors }
 }
 
@@ -87,8 +94,7 @@ function checkSizes(options: RandomModelOptions) {
 
 /** Everything about the tokenizer out of a GGUF file, or made from a checkpoint's files. */
 async function readVocabulary(path: string): Promise<GgufMetadata> {
-  const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() ?? false
-  if (isFolder) {
+  if (await isFolder(path)) {
     const files = await readTokenizerFiles(path)
     return tokenizerMetadata(files, { vocabularySize: PHI2_VOCABULARY_SIZE, json: {} })
   }
@@ -102,10 +108,6 @@ function vocabularySize(vocabulary: GgufMetadata): number {
   const tokens = vocabulary.get('tokenizer.ggml.tokens')
   if (tokens?.type === 'array') return tokens.value.length
   throw invalidGguf('the file given for vocabulary has no tokenizer.ggml.tokens')
-}
-
-function countOf(shape: readonly number[]): number {
-  return shape.reduce((product, length) => product * length, 1)
 }
 
 /** Spread of weights before training, as in GPT-2: less where layers add to the residual stream. */

@@ -1,8 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
-import { GGML_TYPES, type GgmlTypeName } from './format.js'
+import { type FloatType, GGML_TYPES, type GgmlTypeName, isFloatType } from './format.js'
 import { f32ToBf16, f32ToF16 } from './half.js'
 import { BLOCK_LAYOUTS } from './random-blocks.js'
-import type { FloatType } from './tensor-map.js'
 
 /** Random weights in the stored form of one type, from which rows are cut. */
 export interface WeightPool {
@@ -37,15 +36,11 @@ export async function makePool(type: GgmlTypeName, spread: number): Promise<Weig
   const step = (WEIGHTS_AT_ONCE / blockSize) * blockBytes
   for (let at = 0; at < bytes.length; at += step) {
     const part = bytes.subarray(at, at + step)
-    if (isFloat(type)) part.set(encodeFloats(randomFloats(WEIGHTS_AT_ONCE, spread, random), type))
+    if (isFloatType(type)) part.set(encodeFloats(randomFloats(WEIGHTS_AT_ONCE, spread, random), type))
     else fillBlocks(part, type, spread, random)
     await setImmediate()
   }
   return { bytes, blockBytes }
-}
-
-function isFloat(type: GgmlTypeName): type is FloatType {
-  return type === 'f32' || type === 'f16' || type === 'bf16'
 }
 
 function randomFloats(length: number, spread: number, random: () => number): Float32Array {

@@ -4,12 +4,12 @@ import { writeFolderAtomically } from './atomic-file.js'
 import { type CheckpointFiles, configFiles, tokenizerFiles } from './checkpoint-files.js'
 import { type CheckpointNaming, NAMINGS } from './checkpoint-naming.js'
 import { checkBoolean, checkChoice, checkInteger, checkText, checkWork, type OptionNames } from './checks.js'
-import { GGML_TYPES } from './format.js'
+import { type FloatType, GGML_TYPES } from './format.js'
 import { checkFreeSpace } from './free-space.js'
 import { type RandomModel, type RandomModelOptions, type RandomTensor, randomModel } from './random-model.js'
 import { type SafetensorsSource, writeShards } from './safetensors-write.js'
 import { CHECKPOINT_TYPES } from './synth-types.js'
-import { type FloatType, planTensors, REMOTE_CODE_NAMING } from './tensor-map.js'
+import { planTensors, REMOTE_CODE_NAMING } from './tensor-map.js'
 
 export interface SynthCheckpointOptions extends RandomModelOptions {
   /** The folder to write; the folder around it must exist. @default its layers and width, as in `phi-2-random-32x2560` */

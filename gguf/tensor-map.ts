@@ -1,9 +1,8 @@
 import { invalidCheckpoint } from './checkpoint-json.js'
-import { GGML_TYPES, type GgmlTypeName } from './format.js'
+import { type FloatType, GGML_TYPES } from './format.js'
 import type { ModelConfig } from './model-config.js'
 import type { SafetensorsTensor } from './safetensors.js'
 
-export type FloatType = Extract<GgmlTypeName, 'f32' | 'f16' | 'bf16'>
 /** The types that a matrix can get without llama.cpp. */
 export type MatrixType = FloatType | 'q8_0'
 

@@ -1,7 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { Phi2Error } from '../src/errors.js'
-import type { GgufValue } from './format.js'
+import { type GgufValue, sumBytes } from './format.js'
 import { readHeader } from './read.js'
 import type { GgufTensor, WriteGgufOptions } from './write.js'
 
@@ -27,7 +27,7 @@ export async function verifyGguf(path: string, options: WriteGgufOptions): Promi
   ) {
     throw different('its tensors are not those written')
   }
-  const total = header.tensors.reduce((sum, { byteLength }) => sum + byteLength, 0)
+  const total = sumBytes(header.tensors)
   let done = 0
   const file = await open(path, 'r')
   try {

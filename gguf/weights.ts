@@ -1,10 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { invalidCheckpoint } from './checkpoint-json.js'
-import { tensorByteLength } from './format.js'
+import { type FloatType, tensorByteLength } from './format.js'
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from './half.js'
 import { f32ToQ8 } from './q8.js'
 import { readTensor, type SafetensorsTensor } from './safetensors.js'
-import type { FloatType, MatchedTensor, MatrixType } from './tensor-map.js'
+import type { MatchedTensor, MatrixType } from './tensor-map.js'
 
 /** Types of checkpoints that can be converted. */
 const STORED_TYPES: { readonly [dtype: string]: FloatType } = { F32: 'f32', F16: 'f16', BF16: 'bf16' }

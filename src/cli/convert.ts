@@ -1,7 +1,7 @@
 import { OUT_TYPES } from '../../gguf/out-types.js'
 import { defineCommand } from './command.js'
 import { UsageError } from './errors.js'
-import { jsonFlag } from './options.js'
+import { forceFlag, jsonFlag } from './options.js'
 import { formatBytes, write, writeJson } from './output.js'
 import { ProgressLine } from './progress-line.js'
 
@@ -20,7 +20,7 @@ export const convert = defineCommand({
       doc: 'The file to write (default: FOLDER-TYPE.gguf in the current folder)',
       group: 'Output:',
     },
-    force: { type: 'boolean', doc: 'Replace the file if it is there already', group: 'Output:' },
+    ...forceFlag,
     outtype: {
       type: 'string',
       choices: OUT_TYPES,

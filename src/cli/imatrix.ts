@@ -2,7 +2,7 @@ import { basename } from 'node:path'
 import type { ImatrixResult } from '../../gguf/imatrix.js'
 import { defineCommand } from './command.js'
 import { noteModel } from './load.js'
-import { jsonFlag } from './options.js'
+import { forceFlag, jsonFlag } from './options.js'
 import { formatBytes, write, writeJson } from './output.js'
 import { formatChunks, readingFlags, readingOptions, readTextFile, withReadingProgress } from './reading.js'
 
@@ -16,7 +16,7 @@ export const imatrix = defineCommand({
     'writes.',
   options: {
     output: { type: 'string', alias: 'o', doc: 'File to write', default: 'imatrix.gguf', group: 'Output:' },
-    force: { type: 'boolean', doc: 'Replace the file if it is there already', group: 'Output:' },
+    ...forceFlag,
     processOutput: { type: 'boolean', doc: 'The output layer too', group: 'Reading:' },
     ...readingFlags,
     ...jsonFlag,

@@ -27,6 +27,10 @@ export const jsonFlag = {
   json: { type: 'boolean', doc: 'Print the result as JSON', group: 'Output:' },
 } as const satisfies CliOptions
 
+export const forceFlag = {
+  force: { type: 'boolean', doc: 'Replace the file if it is there already', group: 'Output:' },
+} as const satisfies CliOptions
+
 export const statsFlag = {
   stats: { type: 'boolean', doc: 'One line about each answer on standard error', group: 'Output:' },
 } as const satisfies CliOptions

@@ -2,7 +2,7 @@ import { FILE_TYPES, type FileType, quantizeType } from '../../gguf/file-types.j
 import type { QuantizeResult, TensorType } from '../../gguf/quantize.js'
 import { defineCommand } from './command.js'
 import { UsageError } from './errors.js'
-import { jsonFlag } from './options.js'
+import { forceFlag, jsonFlag } from './options.js'
 import { formatBytes, formatTable, write, writeJson } from './output.js'
 import { ProgressLine } from './progress-line.js'
 
@@ -24,7 +24,7 @@ export const quantize = defineCommand({
       doc: 'The file to write (default: beside the input, under its name with the other type)',
       group: 'Output:',
     },
-    force: { type: 'boolean', doc: 'Replace the file if it is there already', group: 'Output:' },
+    ...forceFlag,
     dryRun: { type: 'boolean', doc: 'Only tell what the file would be like', group: 'Output:' },
     types: {
       type: 'boolean',

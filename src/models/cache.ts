@@ -81,12 +81,8 @@ export interface Provenance {
 
 const PROVENANCE = '.source.json'
 
-export function provenancePath(path: string): string {
+function provenancePath(path: string): string {
   return `${path}${PROVENANCE}`
-}
-
-export function isProvenanceFile(name: string): boolean {
-  return name.endsWith(PROVENANCE)
 }
 
 export async function writeProvenance(path: string, provenance: Provenance): Promise<void> {

@@ -1,5 +1,5 @@
 import { openUrl } from './http.js'
-import { type Environment, type HubRef, hubEndpoint } from './hub.js'
+import { type Environment, HUBS, type HubRef, hubEndpoint } from './hub.js'
 
 export interface ListedFile {
   bytes: number | undefined
@@ -19,7 +19,7 @@ export async function listModelScope(
   signal?: AbortSignal,
 ): Promise<ReadonlyMap<string, ListedFile>> {
   const endpoint = ref.endpoint ?? hubEndpoint('modelscope', environment)
-  const query = new URLSearchParams({ Revision: ref.revision ?? 'master', Recursive: 'true' })
+  const query = new URLSearchParams({ Revision: ref.revision ?? HUBS.modelscope.mainBranch, Recursive: 'true' })
   try {
     const url = `${endpoint}/api/v1/models/${ref.repository}/repo/files?${query}`
     const { body } = await openUrl(url, { signal })

@@ -1,18 +1,9 @@
-import { FILE_TYPES, type FileType, QUANTIZE_TYPES, type QuantizeType, quantizeType } from '../../gguf/file-types.js'
+import { needsNoImatrix, quantizeType, TYPES_WITHOUT_IMATRIX, type TypeWithoutImatrix } from '../../gguf/file-types.js'
 import { optionError } from '../errors.js'
 
-type NeedsImatrix = {
-  [Name in QuantizeType]: (typeof FILE_TYPES)[Name]['imatrix'] extends 'required' ? Name : never
-}[QuantizeType]
-
 /** What can be made from a checkpoint alone. */
-export type MadeType = Exclude<QuantizeType, NeedsImatrix>
-
-export const MADE_TYPES = QUANTIZE_TYPES.filter(isMadeType)
-
-function isMadeType(type: QuantizeType): type is MadeType {
-  return (FILE_TYPES[type] as FileType).imatrix !== 'required'
-}
+export type MadeType = TypeWithoutImatrix
+export const MADE_TYPES = TYPES_WITHOUT_IMATRIX
 
 /**
  * The type of a name in upper or lower case.
@@ -20,7 +11,7 @@ function isMadeType(type: QuantizeType): type is MadeType {
  */
 export function madeType(given: unknown): MadeType {
   const type = quantizeType(given)
-  if (isMadeType(type)) return type
+  if (needsNoImatrix(type)) return type
   throw optionError(
     'range',
     `${type} needs an importance matrix: convert to f16, then use \`phi2 imatrix\` and \`phi2 quantize --imatrix\`. Without one: ${MADE_TYPES.join(', ')}`,

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { basename, join, resolve, sep } from 'node:path'
+import { isFolder } from '../../gguf/folder.js'
 import { Phi2Error } from '../errors.js'
 import { cacheFolder, type Provenance, readProvenance, writeProvenance } from './cache.js'
 import { type Fetched, fetchFile, hashFile } from './fetch.js'
@@ -111,8 +112,7 @@ export function resultOf({ bytes, license, sha256, source, verified }: Provenanc
 /** Where a file goes: into the folder, or under the name, that the caller gave; else to its place in the cache. */
 export async function destination(to: string | undefined, cached: string): Promise<string> {
   if (to === undefined) return cached
-  const isFolder = /[/\\]$/.test(to) || ((await stat(to).catch(() => undefined))?.isDirectory() ?? false)
-  return isFolder ? join(resolve(to), basename(cached)) : resolve(to)
+  return /[/\\]$/.test(to) || (await isFolder(to)) ? join(resolve(to), basename(cached)) : resolve(to)
 }
 
 export function isCached(path: string, { environment }: PullContext): boolean {

@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises'
+import type { FloatType } from '../../gguf/format.js'
 import { modelMetadata } from '../../gguf/metadata.js'
-import { type FloatType, planTensors, tensorType } from '../../gguf/tensor-map.js'
+import { planTensors, tensorType } from '../../gguf/tensor-map.js'
 import { layOut } from '../../gguf/write.js'
 import { smallVocabulary } from './small-model.js'
 
