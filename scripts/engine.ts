@@ -68,8 +68,8 @@ function fetchTarball(pin: Pin, folder: string): string {
     {
       encoding: 'utf8',
       shell: npm.command === 'npm.cmd', // a batch file
-      // A parent `npm ci --ignore-scripts` or `npm pack --dry-run` must not change what this inner call does.
-      env: { ...process.env, npm_config_dry_run: 'false', npm_config_json: 'true' },
+      // A parent `npm ci --ignore-scripts`, `npm pack --dry-run` or `npm run --silent` must not change what this inner call does.
+      env: { ...process.env, npm_config_dry_run: 'false', npm_config_json: 'true', npm_config_loglevel: 'error' },
     },
   )
   if (status !== 0) {
