@@ -31,6 +31,7 @@ export async function readText<T extends NativeReading>(
     path_model: path,
     n_ctx: contextSize,
     n_batch: batchSize,
+    n_ubatch: batchSize,
     n_seq_max: Math.min(MAX_CHUNKS_TOGETHER, Math.max(1, Math.floor(batchSize / contextSize))),
     n_threads: threads,
     n_gpu_layers: given.gpuLayers ?? -1,

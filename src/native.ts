@@ -38,6 +38,8 @@ export interface NativeLoadOptions {
   path_model: string
   n_ctx: number
   n_batch: number
+  /** more than n_batch is n_batch */
+  n_ubatch: number
   n_seq_max: number
   n_threads: number
   n_gpu_layers: number
@@ -51,7 +53,7 @@ export interface NativeLoadOptions {
 /** What the engine itself knows of {@link ModelInfo}. */
 export type NativeModelInfo = Omit<
   ModelInfo,
-  'path' | 'embedded' | 'headSize' | 'kvType' | 'flashAttention' | 'threads'
+  'path' | 'embedded' | 'headSize' | 'microBatchSize' | 'kvType' | 'flashAttention' | 'threads'
 >
 
 /** A model with its context and engine thread. */

@@ -156,6 +156,13 @@ export const loadSchema = {
     doc: 'Tokens decoded in one step at most',
     cli: true,
   },
+  microBatchSize: {
+    type: 'integer',
+    min: 32,
+    max: 2048,
+    doc: 'Tokens computed at once (default: the batch size)',
+    cli: true,
+  },
   threads: { type: 'integer', min: 1, max: 512, doc: 'Compute threads', cli: true },
   gpuLayers: { type: 'integer', min: -1, max: 1 << 16, default: -1, doc: 'Layers on a GPU; -1 is all', cli: true },
   flashAttention: { type: 'other', choices: ['auto', true, false], default: 'auto', doc: 'Flash attention', cli: true },
@@ -262,6 +269,7 @@ export interface ResolvedLoad {
   model: string | undefined
   contextSize: number
   batchSize: number
+  microBatchSize: number
   /** Undefined: as many as suit the model. */
   threads: number | undefined
   gpuLayers: number
@@ -280,7 +288,7 @@ export function resolveLoad(options: LoadOptions | undefined): ResolvedLoad {
   return {
     model: given.model,
     contextSize: value('contextSize') as number,
-    batchSize: value('batchSize') as number,
+    ...resolveBatches(given),
     threads: given.threads,
     gpuLayers: value('gpuLayers') as number,
     flashAttention: value('flashAttention') as boolean | 'auto',
@@ -289,6 +297,17 @@ export function resolveLoad(options: LoadOptions | undefined): ResolvedLoad {
     signal: given.signal,
     onProgress: given.onProgress,
   }
+}
+
+// A step is at least as large as the parts that it is cut into.
+function resolveBatches({ batchSize, microBatchSize }: LoadOptions): { batchSize: number; microBatchSize: number } {
+  const batch = batchSize ?? Math.max(loadSchema.batchSize.default, microBatchSize ?? 0)
+  const microBatch = microBatchSize ?? batch
+  if (microBatch <= batch) return { batchSize: batch, microBatchSize: microBatch }
+  throw optionError(
+    'range',
+    `Expected a microBatchSize of at most ${batch}, the batchSize, but received ${microBatch} of type number`,
+  )
 }
 
 // People copy these from other models' settings, so they get the reason and not only a list.

@@ -67,6 +67,8 @@ export class Phi2 implements AsyncDisposable {
       path,
       embedded,
       headSize: info.embeddingSize / info.heads,
+      // The engine makes no step larger than the context.
+      microBatchSize: Math.min(resolved.microBatchSize, info.batchSize),
       kvType,
       flashAttention,
       warnings: warning === undefined ? info.warnings : [...info.warnings, warning],
@@ -224,6 +226,7 @@ async function loadEngine(
     path_model: model.path,
     n_ctx: options.contextSize,
     n_batch: options.batchSize,
+    n_ubatch: options.microBatchSize,
     n_seq_max: options.maxSequences,
     n_threads: options.threads,
     n_gpu_layers: options.gpuLayers,

@@ -216,6 +216,12 @@ export interface LoadOptions {
   contextSize?: number
   /** Tokens decoded in one step at most, 32 to 2048. @default 512 */
   batchSize?: number
+  /**
+   * Tokens computed at once, 32 to 2048 and at most `batchSize`: a step of more is cut into parts of this size. Smaller parts
+   * stay in the processor's cache, larger ones read the weights less often.
+   * @default batchSize
+   */
+  microBatchSize?: number
   /** @default the physical cores, as far as they can be told; 1 for models below 200 MB */
   threads?: number
   /** Layers on a GPU; -1 is all that there are. @default -1 */
@@ -266,6 +272,7 @@ export interface ModelInfo {
   /** Positions that one sequence may hold. */
   sequenceSize: number
   batchSize: number
+  microBatchSize: number
   maxSequences: number
   threads: number
   gpuLayers: number

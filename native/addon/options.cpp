@@ -152,6 +152,7 @@ LoadRequest ReadLoadOptions(const Napi::Object& options) {
   request.model.n_gpu_layers = Integer(options, "n_gpu_layers", -1, 1 << 16);
   request.engine.n_ctx = static_cast<uint32_t>(Integer(options, "n_ctx", 32, 1 << 24));
   request.engine.n_batch = static_cast<uint32_t>(Integer(options, "n_batch", 32, 2048));
+  request.engine.n_ubatch = static_cast<uint32_t>(Integer(options, "n_ubatch", 32, 2048));
   request.engine.n_seq_max = static_cast<uint32_t>(Integer(options, "n_seq_max", 1, 64));
   request.engine.n_threads = Integer(options, "n_threads", 1, GGML_MAX_N_THREADS);
   request.engine.flash_attn = static_cast<llama_flash_attn_type>(Integer(options, "flash_attn", -1, 1));

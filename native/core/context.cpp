@@ -36,7 +36,7 @@ Context::Context(const Model& model, const EngineOptions& options, ggml_abort_ca
   llama_context_params params = llama_context_default_params();
   params.n_ctx = options.n_ctx;
   params.n_batch = options.n_batch;
-  params.n_ubatch = options.n_batch;
+  params.n_ubatch = options.n_ubatch;
   params.n_seq_max = options.n_seq_max;
   params.n_outputs_max = n_outputs_;
   params.n_threads = options.n_threads;

@@ -11,6 +11,7 @@ namespace phi2 {
 struct EngineOptions {
   uint32_t n_ctx = 2048;  ///< KV cells, shared by all sequences
   uint32_t n_batch = 512;
+  uint32_t n_ubatch = 0;  ///< tokens computed at once: a batch is cut into such parts; 0: n_batch
   uint32_t n_seq_max = 8;
   int32_t n_threads = 2;
   llama_flash_attn_type flash_attn = LLAMA_FLASH_ATTN_TYPE_AUTO;

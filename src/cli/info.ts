@@ -37,7 +37,7 @@ export function formatInfo(model: ModelInfo): string {
     ['trained context', `${model.trainedContextSize} tokens`],
     ['context', `${model.contextSize} cells, ${model.sequenceSize} positions for one sequence`],
     ['sequences', `${model.maxSequences} at once`],
-    ['batch', `${model.batchSize} tokens`],
+    ['batch', `${model.batchSize} tokens, ${model.microBatchSize} computed at once`],
     ['threads', String(model.threads)],
     ['device', model.device],
     ['GPU layers', String(model.gpuLayers)],

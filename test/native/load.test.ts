@@ -58,11 +58,24 @@ test('info tells what was loaded and where it runs', async () => {
   assert.equal(info.headSize, 80)
   assert.equal(info.usedVocabularySize, 50295)
   assert.deepEqual(
-    [info.contextSize, info.sequenceSize, info.batchSize, info.maxSequences, info.threads],
-    [512, 512, 64, 3, 1],
+    [info.contextSize, info.sequenceSize, info.batchSize, info.microBatchSize, info.maxSequences, info.threads],
+    [512, 512, 64, 64, 3, 1],
   )
   assert.equal(info.device, 'CPU')
   assert.deepEqual(info.warnings, [])
+})
+
+test('a step that is cut into micro-batches gives the answer of a step in one piece', async () => {
+  const prompt = `${'Paris is a city in France. '.repeat(20)}\nThe capital of France is`
+  const answers: string[] = []
+  for (const sizes of [{}, { microBatchSize: 32 }, { batchSize: 64, microBatchSize: 40 }]) {
+    await using phi2 = await Phi2.load({ model: 'tiny', ...sizes })
+    const { batchSize = 512, microBatchSize = batchSize } = sizes as LoadOptions
+    assert.deepEqual([phi2.info.batchSize, phi2.info.microBatchSize], [batchSize, microBatchSize])
+    answers.push((await phi2.complete(prompt, { maxTokens: 8 })).text)
+  }
+  assert.ok(answers[0] !== '')
+  assert.deepEqual(new Set(answers).size, 1)
 })
 
 test('progress goes from 0 to 1 and never back', async () => {

@@ -133,6 +133,8 @@ test('load options: defaults, ranges, and the reason against quantized KV caches
   for (const options of [
     { contextSize: 0 },
     { batchSize: 4096 },
+    { microBatchSize: 31 },
+    { batchSize: 128, microBatchSize: 256 },
     { threads: 0 },
     { maxSequences: 65 },
     { flashAttention: 1 },
@@ -142,6 +144,18 @@ test('load options: defaults, ranges, and the reason against quantized KV caches
     assert.throws(() => resolveLoad(options as LoadOptions), { code: 'PHI2_INVALID_OPTION' }, JSON.stringify(options))
   }
   assert.throws(() => resolveLoad({ kvType: 'q8_0' as 'f16' }), { code: 'PHI2_UNSUPPORTED_KV_TYPE', message: /80/ })
+})
+
+test('a micro-batch is as large as the batch, or what was asked for; a batch holds one at least', () => {
+  const sizes = (options: LoadOptions) => {
+    const { batchSize, microBatchSize } = resolveLoad(options)
+    return [batchSize, microBatchSize]
+  }
+  assert.deepEqual(sizes({}), [512, 512])
+  assert.deepEqual(sizes({ batchSize: 64 }), [64, 64])
+  assert.deepEqual(sizes({ microBatchSize: 128 }), [512, 128])
+  assert.deepEqual(sizes({ microBatchSize: 1024 }), [1024, 1024])
+  assert.deepEqual(sizes({ batchSize: 256, microBatchSize: 256 }), [256, 256])
 })
 
 test('small models get one thread, large ones at least one and no more than there are processors', () => {
