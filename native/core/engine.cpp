@@ -3,31 +3,23 @@
 #include <algorithm>
 #include <chrono>
 #include <iterator>
+#include <string>
+#include <utility>
 
 #include "core/backend.h"
 #include "core/error.h"
 
 namespace phi2 {
-namespace {
-
-// A step that other sequences wait for, or that only its end can abort, is kept near this long.
-constexpr double kSharedStepMs = 100;
-// A prompt alone on a device that can abort inside a step: new requests wait no longer than this for their turn.
-constexpr double kLonePrefillMs = 1000;
-constexpr size_t kMinPrefill = 16;
-constexpr size_t kFirstPrefill = 64;  // before anything was measured
-
-}  // namespace
 
 Engine::Engine(std::shared_ptr<Model> model, const EngineOptions& options, EventSink* sink)
-    : model_(std::move(model)), sink_(sink), abort_callback_works_(AbortCallbackWorks()) {
+    : model_(std::move(model)), sink_(sink) {
   context_ = std::make_unique<Context>(*model_, options, ShouldAbortStep, this);
   n_ctx_ = context_->n_ctx();
   n_batch_ = context_->n_batch();
   n_seq_max_ = context_->n_seq_max();
   n_ctx_seq_ = std::min(n_ctx_, static_cast<uint32_t>(llama_model_n_ctx_train(model_->get())));
-  batch_ = Batch(static_cast<int32_t>(n_batch_));
-  index_ = std::make_unique<PrefixIndex>(static_cast<int32_t>(n_seq_max_), n_ctx_);
+  cache_ = std::make_unique<KvCache>(*context_);
+  builder_ = std::make_unique<BatchBuilder>(n_batch_, context_->n_outputs(), AbortCallbackWorks());
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -60,11 +52,14 @@ uint32_t Engine::Submit(RequestSpec spec) {
                              spec.logit_positions.end());
 
   const uint32_t id = next_id_++;
-  auto sequence = std::make_unique<Sequence>(id, std::move(spec), model);
+  auto sequence = std::make_shared<Sequence>(id, std::move(spec), model);
   std::lock_guard<std::mutex> lock(mutex_);
   if (closing_) throw ClosedError();
   abort_flags_[id] = std::make_shared<std::atomic<bool>>(false);
-  commands_.push_back({Command::Kind::kSubmit, id, std::move(sequence)});
+  commands_.push_back([this, sequence](bool) {
+    queued_.Push(sequence);
+    room_changed_ = true;
+  });
   wake_.notify_one();
   return id;
 }
@@ -90,18 +85,39 @@ void Engine::Abort(uint32_t id) {
     if (flag == abort_flags_.end()) return;
     flag->second->store(true);
   }
-  Post(Command::Kind::kAbort, id);
+  Send([this, id](bool open) {
+    if (open) AbortNow(id);
+  });
 }
 
-void Engine::Pause(uint32_t id) { Post(Command::Kind::kPause, id); }
+void Engine::Pause(uint32_t id) {
+  Send([this, id](bool open) {
+    if (open) SetPaused(id, true);
+  });
+}
 
-void Engine::Resume(uint32_t id) { Post(Command::Kind::kResume, id); }
+void Engine::Resume(uint32_t id) {
+  Send([this, id](bool open) {
+    if (open) SetPaused(id, false);
+  });
+}
 
-void Engine::Post(Command::Kind kind, uint32_t id) {
+std::future<void> Engine::Post(std::function<void()> work) {
+  auto task = std::make_shared<std::packaged_task<void(bool)>>([work = std::move(work)](bool open) {
+    if (!open) throw ClosedError();
+    work();
+  });
+  if (!Send([task](bool open) { (*task)(open); })) (*task)(false);
+  return task->get_future();
+}
+
+/// Returns false when the engine is closing: the command is dropped.
+bool Engine::Send(Command command) {
   std::lock_guard<std::mutex> lock(mutex_);
-  if (closing_) return;
-  commands_.push_back({kind, id, nullptr});
+  if (closing_) return false;
+  commands_.push_back(std::move(command));
   wake_.notify_one();
+  return true;
 }
 
 void Engine::Close() {
@@ -134,7 +150,7 @@ void Engine::Run() {
       open = TakeCommands();
       if (!open) break;
       Admit();
-      if (BuildBatch()) Step();
+      if (builder_->Build(active_, cost_)) Step();
       Settle();
     } catch (const std::exception& failure) {  // out of memory, most likely: what runs is given up, the engine is not
       for (auto& sequence : active_) sequence->Fail("PHI2_DECODE_FAILED", failure.what());
@@ -142,8 +158,7 @@ void Engine::Run() {
     }
   }
   if (silent_) return;
-  for (auto& sequence : queued_) active_.push_back(std::move(sequence));
-  queued_.clear();
+  while (!queued_.empty()) active_.push_back(queued_.PopFront());
   for (auto& sequence : active_) sequence->End(EndReason::kAbort);
   Settle();
 }
@@ -151,6 +166,7 @@ void Engine::Run() {
 /// Sleeps while there is nothing to do. Returns false when the engine closes.
 bool Engine::TakeCommands() {
   std::vector<Command> commands;
+  bool open = true;
   {
     std::unique_lock<std::mutex> lock(mutex_);
     const bool runnable =
@@ -158,157 +174,69 @@ bool Engine::TakeCommands() {
     const bool admissible = !queued_.empty() && room_changed_;
     if (!runnable && !admissible) wake_.wait(lock, [this] { return closing_ || !commands_.empty(); });
     commands.swap(commands_);
-    if (closing_) {
-      for (Command& command : commands) {
-        if (command.sequence) queued_.push_back(std::move(command.sequence));
-      }
-      return false;
-    }
+    open = !closing_;
   }
-  for (Command& command : commands) Apply(std::move(command));
-  Settle();
-  return true;
+  for (const Command& command : commands) command(open);
+  if (open) Settle();
+  return open;
 }
 
-void Engine::Apply(Command command) {
-  if (command.kind == Command::Kind::kSubmit) {
-    queued_.push_back(std::move(command.sequence));
+void Engine::AbortNow(uint32_t id) {
+  if (std::shared_ptr<Sequence> waiting = queued_.Remove(id)) {
+    active_.push_back(std::move(waiting));  // Settle() reports it
     room_changed_ = true;
-    return;
   }
-  const auto is_it = [&](const auto& s) { return s->id() == command.id; };
-  const auto waiting = std::find_if(queued_.begin(), queued_.end(), is_it);
-  if (waiting != queued_.end() && command.kind == Command::Kind::kAbort) {
-    (*waiting)->End(EndReason::kAbort);
-    active_.push_back(std::move(*waiting));  // Settle() reports it
-    queued_.erase(waiting);
-    room_changed_ = true;
-    return;
-  }
-  const auto running = std::find_if(active_.begin(), active_.end(), is_it);
-  Sequence* sequence = running != active_.end() ? running->get() : waiting != queued_.end() ? waiting->get() : nullptr;
-  if (sequence == nullptr) return;  // it has ended meanwhile
-  if (command.kind == Command::Kind::kAbort) {
-    sequence->End(EndReason::kAbort);
-  } else {
-    sequence->paused = command.kind == Command::Kind::kPause;
-  }
+  if (Sequence* sequence = Find(id)) sequence->End(EndReason::kAbort);
+}
+
+void Engine::SetPaused(uint32_t id, bool paused) {
+  if (Sequence* sequence = Find(id)) sequence->paused = paused;
+}
+
+/// Null when the request has ended meanwhile.
+Sequence* Engine::Find(uint32_t id) const {
+  const auto running = std::find_if(active_.begin(), active_.end(), [id](const auto& s) { return s->id() == id; });
+  return running != active_.end() ? running->get() : queued_.Find(id);
 }
 
 /// First come, first served: a large request is not overtaken by small ones for ever.
 void Engine::Admit() {
   if (!room_changed_) return;
   room_changed_ = false;
-  llama_memory_t memory = context_->memory();
   while (!queued_.empty()) {
-    Sequence& sequence = *queued_.front();
+    Sequence& sequence = queued_.front();
     const RequestSpec& spec = sequence.spec();
     const size_t n_predict = static_cast<size_t>(std::max(spec.n_predict, 0));
     const size_t cells = std::min(sequence.n_prompt() + n_predict, static_cast<size_t>(n_ctx_seq_));
     // Logits of cached positions are gone, so a request that asks for them decodes its whole prompt.
     const bool may_reuse = !spec.prompt_logprobs && spec.logit_positions.empty() && !spec.reproducible;
-    if (spec.reproducible && active_.empty()) {
-      for (int32_t slot : index_->EvictIdle()) Clear(slot);
-    }
-    const auto place = index_->Place(spec.tokens, cells, may_reuse);
+    if (spec.reproducible && active_.empty()) cache_->EvictIdle();
+    const auto place = cache_->Claim(spec.tokens, cells, may_reuse);
     if (!place) break;
-    for (int32_t evicted : place->evicted) Clear(evicted);
-    if (place->copy_from >= 0) {
-      Clear(place->slot);
-      llama_memory_seq_cp(memory, place->copy_from, place->slot, 0, static_cast<llama_pos>(place->reuse));
-    } else {
-      llama_memory_seq_rm(memory, place->slot, static_cast<llama_pos>(place->reuse), -1);
-    }
-    active_.push_back(std::move(queued_.front()));
     sequence.Admit(place->slot, place->reuse, static_cast<int32_t>(n_ctx_seq_));
-    queued_.pop_front();
+    active_.push_back(queued_.PopFront());
   }
-}
-
-/// Returns false when nothing can run. Generating sequences come first with one token each, but for a part of the batch
-/// that is kept for prompts while there are any; what is left of the budget is shared evenly between prompts.
-bool Engine::BuildBatch() {
-  parts_.clear();
-  batch_->n_tokens = 0;
-  n_batch_outputs_ = 0;
-  const auto can_run = [](const auto& s) { return !s->paused && !s->ended; };
-  size_t prompts = static_cast<size_t>(
-      std::count_if(active_.begin(), active_.end(), [&](const auto& s) { return can_run(s) && s->prefilling(); }));
-  const size_t for_decoding = prompts > 0 ? n_batch_ - std::min<size_t>(kMinPrefill, n_batch_ / 2) : n_batch_;
-  bool left_out = false;
-  for (auto& sequence : active_) {
-    if (!can_run(sequence) || sequence->prefilling()) continue;
-    if (static_cast<size_t>(batch_->n_tokens) < for_decoding) {
-      Add(*sequence, 1);
-    } else {
-      left_out = true;
-    }
-  }
-  size_t budget = prompts > 0 ? PrefillBudget(!parts_.empty()) : 0;
-  for (auto& sequence : active_) {
-    if (!can_run(sequence) || !sequence->prefilling()) continue;
-    const size_t share = std::min(budget, std::max<size_t>(1, budget / prompts--));
-    const auto before = static_cast<size_t>(batch_->n_tokens);
-    if (share > 0) Add(*sequence, share);
-    const size_t added = static_cast<size_t>(batch_->n_tokens) - before;
-    left_out = left_out || added == 0;
-    budget -= std::min(budget, added);
-  }
-  // Who had no place in this batch comes first in the next.
-  if (left_out) std::rotate(active_.begin(), active_.begin() + 1, active_.end());
-  return batch_->n_tokens > 0;
-}
-
-size_t Engine::PrefillBudget(bool others_decode) const {
-  const size_t room = n_batch_ - static_cast<size_t>(batch_->n_tokens);
-  if (active_.size() == 1 && active_.front()->spec().reproducible) return room;
-  if (tokens_per_ms_ == 0) return std::min(room, kFirstPrefill);
-  const bool alone = !others_decode && abort_callback_works_;
-  const double wanted = tokens_per_ms_ * (alone ? kLonePrefillMs : kSharedStepMs);
-  return std::min(room, std::max(kMinPrefill, static_cast<size_t>(wanted)));
-}
-
-void Engine::Add(Sequence& sequence, size_t count) {
-  Part part{&sequence, sequence.n_past, 0, batch_->n_tokens};
-  count =
-      std::min({count, sequence.tokens().size() - sequence.n_past, n_batch_ - static_cast<size_t>(batch_->n_tokens)});
-  for (; part.count < count; ++part.count) {
-    const size_t position = part.first + part.count;
-    const bool output = sequence.wants_output(position);
-    if (output && n_batch_outputs_ == context_->n_outputs()) break;
-    n_batch_outputs_ += output ? 1 : 0;
-    const int32_t row = batch_->n_tokens++;
-    batch_->token[row] = sequence.tokens()[position];
-    batch_->pos[row] = static_cast<llama_pos>(position);
-    batch_->n_seq_id[row] = 1;
-    batch_->seq_id[row][0] = sequence.seq_id;
-    batch_->logits[row] = output ? 1 : 0;
-  }
-  if (part.count > 0) parts_.push_back(part);
 }
 
 void Engine::Step() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     step_flags_.clear();
-    for (const Part& part : parts_) step_flags_.push_back(abort_flags_[part.sequence->id()]);
+    for (const auto& part : builder_->parts()) step_flags_.push_back(abort_flags_[part.sequence->id()]);
   }
   const auto start = std::chrono::steady_clock::now();
-  int32_t status = llama_decode(context_->get(), *batch_);
+  int32_t status = llama_decode(context_->get(), builder_->batch());
   if (status == 1) {
     // The index counts cells so that this cannot happen; idle sequences are given up before anything else is.
-    for (int32_t slot : index_->EvictIdle()) Clear(slot);
-    status = llama_decode(context_->get(), *batch_);
+    cache_->EvictIdle();
+    status = llama_decode(context_->get(), builder_->batch());
   }
   if (status == 0) {
     llama_synchronize(context_->get());
     const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
     ++n_steps_;
-    n_decoded_ += static_cast<uint64_t>(batch_->n_tokens);
-    if (static_cast<size_t>(batch_->n_tokens) >= kMinPrefill) {
-      const double rate = batch_->n_tokens / std::max(took.count(), 1e-3);
-      tokens_per_ms_ = tokens_per_ms_ == 0 ? rate : 0.5 * (tokens_per_ms_ + rate);
-    }
+    n_decoded_ += builder_->n_tokens();
+    cost_.Add(builder_->n_tokens(), took.count());
     OnDecoded();
   } else if (status == 2) {
     OnAborted();
@@ -318,40 +246,50 @@ void Engine::Step() {
 }
 
 void Engine::OnDecoded() {
-  for (const Part& part : parts_) {
+  for (const BatchBuilder::Part& part : builder_->parts()) {
     Sequence& sequence = *part.sequence;
-    sequence.n_past = part.first + part.count;
     try {
-      for (size_t i = 0; i < part.count && !sequence.ended; ++i) {
-        const int32_t row = part.row + static_cast<int32_t>(i);
-        if (batch_->logits[row] == 0) continue;
-        const float* logits = llama_get_logits_ith(context_->get(), row);
-        if (logits == nullptr) throw Error("PHI2_DECODE_FAILED", "The engine returned no logits.");
-        sequence.OnLogits(part.first + i, logits);
-      }
+      TakeLogits(part);
     } catch (const Error& failure) {
       sequence.Fail(failure.code(), failure.what());
     }
-    index_->Update(sequence.seq_id, sequence.tokens(), sequence.n_past);
+    sequence.draft.clear();
+    cache_->Keep(sequence.seq_id, sequence.tokens(), sequence.n_past);
     Deliver(sequence);
+  }
+}
+
+/// Row by row: a drafted token stands only if the row before it led to that very token; behind the first that does not,
+/// nothing was decoded that is of use.
+void Engine::TakeLogits(const BatchBuilder::Part& part) {
+  Sequence& sequence = *part.sequence;
+  const llama_batch& batch = builder_->batch();
+  for (size_t i = 0; i < part.count; ++i) {
+    const size_t position = part.first + i;
+    const int32_t row = part.row + static_cast<int32_t>(i);
+    const bool refused = position >= sequence.tokens().size() || sequence.tokens()[position] != batch.token[row];
+    if (sequence.ended || refused) return;
+    sequence.n_past = position + 1;
+    if (batch.logits[row] == 0) continue;
+    const float* logits = llama_get_logits_ith(context_->get(), row);
+    if (logits == nullptr) throw Error("PHI2_DECODE_FAILED", "The engine returned no logits.");
+    sequence.OnLogits(position, logits);
   }
 }
 
 /// Every sequence of the batch was aborted, else the step would have gone on. What was decoded before stays valid.
 void Engine::OnAborted() {
-  llama_memory_t memory = context_->memory();
-  for (const Part& part : parts_) {
-    const llama_pos next = llama_memory_seq_pos_max(memory, part.sequence->seq_id) + 1;
-    part.sequence->n_past = static_cast<size_t>(next);
+  for (const BatchBuilder::Part& part : builder_->parts()) {
+    part.sequence->n_past = cache_->Held(part.sequence->seq_id);
     part.sequence->End(EndReason::kAbort);
   }
 }
 
 void Engine::OnDecodeError(int32_t status) {
-  for (const Part& part : parts_) {
+  for (const BatchBuilder::Part& part : builder_->parts()) {
     part.sequence->n_past = 0;
     part.sequence->Fail("PHI2_DECODE_FAILED", "The engine failed to decode a batch of " +
-                                                  std::to_string(batch_->n_tokens) + " tokens (status " +
+                                                  std::to_string(builder_->n_tokens()) + " tokens (status " +
                                                   std::to_string(status) + ").");
   }
 }
@@ -364,19 +302,18 @@ void Engine::Deliver(Sequence& sequence) {
 /// Reports and removes what has ended; its tokens stay cached.
 void Engine::Settle() {
   const auto middle = std::stable_partition(active_.begin(), active_.end(), [](const auto& s) { return !s->ended; });
-  std::vector<std::unique_ptr<Sequence>> ended(std::make_move_iterator(middle), std::make_move_iterator(active_.end()));
+  std::vector<std::shared_ptr<Sequence>> ended(std::make_move_iterator(middle), std::make_move_iterator(active_.end()));
   active_.erase(middle, active_.end());
   for (auto& sequence : ended) {
     if (sequence->seq_id < 0) continue;  // it never got a place
-    if (sequence->n_past == 0) Clear(sequence->seq_id);
-    index_->Release(sequence->seq_id, sequence->tokens(), sequence->n_past);
+    cache_->Release(sequence->seq_id, sequence->tokens(), sequence->n_past);
     room_changed_ = true;
   }
   // The figures come first: who hears of the end may ask for them.
   n_active_ = static_cast<uint32_t>(active_.size());
   n_queued_ = static_cast<uint32_t>(queued_.size());
-  n_cached_sequences_ = static_cast<uint32_t>(index_->cached_sequences());
-  n_cached_tokens_ = static_cast<uint32_t>(index_->cached_tokens());
+  n_cached_sequences_ = static_cast<uint32_t>(cache_->cached_sequences());
+  n_cached_tokens_ = static_cast<uint32_t>(cache_->cached_tokens());
   for (auto& sequence : ended) {
     {
       std::lock_guard<std::mutex> lock(mutex_);
@@ -386,8 +323,6 @@ void Engine::Settle() {
     sink_->OnEnd(sequence->id(), sequence->TakeEnding());
   }
 }
-
-void Engine::Clear(int32_t seq_id) { llama_memory_seq_rm(context_->memory(), seq_id, -1, -1); }
 
 bool Engine::ShouldAbortStep(void* self) {
   const auto& engine = *static_cast<const Engine*>(self);

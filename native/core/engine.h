@@ -3,20 +3,21 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
+#include "core/batch_builder.h"
 #include "core/context.h"
+#include "core/kv_cache.h"
 #include "core/model.h"
-#include "core/prefix_index.h"
+#include "core/request_queue.h"
 #include "core/sequence.h"
+#include "core/step_cost.h"
 
 namespace phi2 {
 
@@ -62,6 +63,10 @@ class Engine {
   void Pause(uint32_t id);
   void Resume(uint32_t id);
 
+  /// Runs on the engine thread between two steps, where context and cache may be used. What it throws comes out of the
+  /// future; PHI2_CLOSED does if the engine closes before, or has closed. Wait on worker threads only.
+  std::future<void> Post(std::function<void()> work);
+
   void Close();
 
   /// Close() for a process that is about to end: the sink hears nothing more.
@@ -81,35 +86,26 @@ class Engine {
   uint32_t n_ctx_seq() const { return n_ctx_seq_; }
 
  private:
-  struct Command {
-    enum class Kind { kSubmit, kAbort, kPause, kResume } kind;
-    uint32_t id;
-    std::unique_ptr<Sequence> sequence;
-  };
-  struct Part {  // what one sequence contributes to a batch
-    Sequence* sequence;
-    size_t first;  // position
-    size_t count;
-    int32_t row;  // of the batch
-  };
+  /// Runs on the engine thread between two steps; `open` is false when the engine is closing.
+  using Command = std::function<void(bool open)>;
+
   std::shared_ptr<Model> OpenModel() const;
-  void Post(Command::Kind kind, uint32_t id);
+  bool Send(Command command);
 
   // --- engine thread ---
   void Run();
   bool TakeCommands();
-  void Apply(Command command);
+  void AbortNow(uint32_t id);
+  void SetPaused(uint32_t id, bool paused);
+  Sequence* Find(uint32_t id) const;
   void Admit();
-  bool BuildBatch();
-  void Add(Sequence& sequence, size_t count);
-  size_t PrefillBudget(bool others_decode) const;
   void Step();
   void OnDecoded();
   void OnAborted();
   void OnDecodeError(int32_t status);
+  void TakeLogits(const BatchBuilder::Part& part);
   void Deliver(Sequence& sequence);
   void Settle();
-  void Clear(int32_t seq_id);
   static bool ShouldAbortStep(void* self);
 
   std::shared_ptr<Model> model_;
@@ -118,11 +114,8 @@ class Engine {
   uint32_t n_batch_ = 0;
   uint32_t n_seq_max_ = 0;
   uint32_t n_ctx_seq_ = 0;
-  bool abort_callback_works_ = false;
 
   std::unique_ptr<Context> context_;
-  Batch batch_;
-  uint32_t n_batch_outputs_ = 0;  // rows of the batch that want logits
 
   std::atomic<uint32_t> next_id_{1};
 
@@ -134,12 +127,12 @@ class Engine {
   std::mutex close_mutex_;  // one Close() at a time; held while joining
 
   // engine thread only
-  std::deque<std::unique_ptr<Sequence>> queued_;
-  std::vector<std::unique_ptr<Sequence>> active_;
-  std::unique_ptr<PrefixIndex> index_;
-  std::vector<Part> parts_;
+  RequestQueue queued_;
+  std::vector<std::shared_ptr<Sequence>> active_;
+  std::unique_ptr<KvCache> cache_;
+  std::unique_ptr<BatchBuilder> builder_;
+  StepCost cost_;
   bool room_changed_ = false;
-  double tokens_per_ms_ = 0;  // of prefill steps, measured
 
   // read by ShouldAbortStep inside llama_decode, on a compute thread
   std::vector<std::shared_ptr<std::atomic<bool>>> step_flags_;

@@ -29,6 +29,10 @@ bool Sequence::wants_output(size_t position) const {
          std::binary_search(spec_.logit_positions.begin(), spec_.logit_positions.end(), static_cast<int32_t>(position));
 }
 
+llama_token Sequence::TokenAt(size_t position) const {
+  return position < tokens_.size() ? tokens_[position] : draft[position - tokens_.size()];
+}
+
 void Sequence::Admit(int32_t slot, size_t reused, int32_t n_limit) {
   seq_id = slot;
   n_past = reused;

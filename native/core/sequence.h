@@ -75,6 +75,8 @@ class Sequence {
   size_t n_prompt() const { return spec_.tokens.size(); }
   bool prefilling() const { return n_past < n_prompt(); }
   bool wants_output(size_t position) const;
+  /// Of the prompt, generated, or drafted behind it.
+  llama_token TokenAt(size_t position) const;
 
   /// Called when the sequence gets its place; `reused` prompt tokens need no decoding.
   void Admit(int32_t slot, size_t reused, int32_t n_limit);
@@ -93,6 +95,9 @@ class Sequence {
   // --- book-keeping of the engine ---
   int32_t seq_id = -1;
   size_t n_past = 0;  ///< tokens in the KV cache
+  /// Guesses of what follows tokens(): decoded with the pending token in one step, each kept only if the sampler picks
+  /// the same. Refilled before every step by whoever guesses; empty while prefilling.
+  std::vector<llama_token> draft;
   bool paused = false;
   bool ended = false;
 
