@@ -18,6 +18,7 @@ constexpr uint64_t kMaxTextBytes = 1 << 24;
 constexpr uint64_t kMaxTensors = 65536;
 constexpr uint64_t kMaxKeys = 4096;  // the engine compares each with all before it
 constexpr size_t kMaxTensorName = GGML_MAX_NAME - 1;
+constexpr uint64_t kReadOver = 4096;
 
 size_t ScalarSize(uint32_t type) {
   switch (type) {
@@ -199,7 +200,12 @@ void GgufReader::Read(void* to, uint64_t n) {
 
 void GgufReader::Skip(uint64_t n) {
   if (n > Left()) Truncated();
-  in_.seekg(static_cast<std::streamoff>(n), std::ios::cur);
+  // A seek drops what was read ahead: a vocabulary of 50,000 short texts would cost a hundred thousand system calls.
+  if (n <= kReadOver) {
+    in_.ignore(static_cast<std::streamsize>(n));
+  } else {
+    in_.seekg(static_cast<std::streamoff>(n), std::ios::cur);
+  }
   if (!in_) Truncated();
   at_ += n;
 }
