@@ -1,38 +1,30 @@
-import { ask } from './ask.js'
-import { cache } from './cache.js'
-import { chat } from './chat.js'
-import { code } from './code.js'
 import type { Command } from './command.js'
-import { complete } from './complete.js'
-import { convert } from './convert.js'
-import { doctor } from './doctor.js'
-import { imatrix } from './imatrix.js'
-import { info } from './info.js'
-import { inspect } from './inspect.js'
-import { perplexity } from './perplexity.js'
-import type { Program } from './program.js'
-import { pull } from './pull.js'
-import { quantize } from './quantize.js'
-import { synth } from './synth.js'
-import { tokens } from './tokens.js'
+import type { CommandEntry, Program } from './program.js'
+
+const ask = entry('ask', async () => (await import('./ask.js')).ask)
+const chat = entry('chat', async () => (await import('./chat.js')).chat)
 
 /** In the order of the help. */
-const commands: readonly Command[] = [
+const commands: readonly CommandEntry[] = [
   ask,
   chat,
-  code,
-  complete,
-  tokens,
-  info,
-  pull,
-  cache,
-  inspect,
-  convert,
-  quantize,
-  imatrix,
-  perplexity,
-  doctor,
-  synth,
+  entry('code', async () => (await import('./code.js')).code),
+  entry('complete', async () => (await import('./complete.js')).complete),
+  entry('tokens', async () => (await import('./tokens.js')).tokens),
+  entry('info', async () => (await import('./info.js')).info),
+  entry('pull', async () => (await import('./pull.js')).pull),
+  entry('cache', async () => (await import('./cache.js')).cache),
+  entry('inspect', async () => (await import('./inspect.js')).inspect),
+  entry('convert', async () => (await import('./convert.js')).convert),
+  entry('quantize', async () => (await import('./quantize.js')).quantize),
+  entry('imatrix', async () => (await import('./imatrix.js')).imatrix),
+  entry('perplexity', async () => (await import('./perplexity.js')).perplexity),
+  entry('doctor', async () => (await import('./doctor.js')).doctor),
+  entry('synth', async () => (await import('./synth.js')).synth),
 ]
 
 export const program: Program = { commands, fallback: ask, interactive: chat }
+
+function entry(name: string, load: () => Promise<Command>): CommandEntry {
+  return { name, load }
+}

@@ -19,6 +19,11 @@ export const loadFlags = fromSchema(loadSchema, 'Model:')
 /** Options of one answer. */
 export const generateFlags = fromSchema(generateSchema, 'Generation:')
 
+export const globalFlags = {
+  help: { type: 'boolean', alias: 'h', doc: 'Show this help' },
+  version: { type: 'boolean', doc: 'Show the version' },
+} as const satisfies CliOptions
+
 export const fileFlag = {
   file: { type: 'string', alias: 'f', doc: 'Read the text from this file; - is standard input', group: 'Text:' },
 } as const satisfies CliOptions

@@ -1,23 +1,23 @@
-import yargs from 'yargs'
-import { Parser } from 'yargs/helpers'
+import Parser from 'yargs-parser'
 import { packageVersion } from '../package-root.js'
 import type { CliContext, CliOption, CliOptions, Command, OptionValue } from './command.js'
 import { UsageError } from './errors.js'
-import { kebab, readValue } from './options.js'
+import { globalFlags, kebab, readValue } from './options.js'
 import { write } from './output.js'
 import { mistypedCommand, nearestOption } from './suggest.js'
 
-export interface Program {
-  readonly commands: readonly Command[]
-  /** Runs when no command is named and there is something to answer. */
-  readonly fallback: Command
-  /** Runs when `phi2` alone is typed at a terminal. */
-  readonly interactive: Command
+/** A command by its name; its module is loaded only where it is wanted. */
+export interface CommandEntry {
+  readonly name: string
+  load(): Promise<Command>
 }
 
-const globalFlags: CliOptions = {
-  help: { type: 'boolean', alias: 'h', doc: 'Show this help' },
-  version: { type: 'boolean', doc: 'Show the version' },
+export interface Program {
+  readonly commands: readonly CommandEntry[]
+  /** Runs when no command is named and there is something to answer. */
+  readonly fallback: CommandEntry
+  /** Runs when `phi2` alone is typed at a terminal. */
+  readonly interactive: CommandEntry
 }
 
 /**
@@ -28,10 +28,8 @@ const globalFlags: CliOptions = {
  */
 export async function runProgram(program: Program, args: readonly string[], context: CliContext): Promise<number> {
   const { commands } = program
-  // Which words are values of options is known only when all options are: a first reading, with the options of all.
-  const everything = Object.assign({}, globalFlags, ...commands.map((command) => command.options)) as CliOptions
-  const first = readArguments(args, everything)
-  const named = first.quoted ? undefined : commands.find((command) => command.name === first.words[0])
+  const first = await readFirst(program, args)
+  const named = first.quoted ? undefined : find(commands, first.words[0])
 
   if (first.values.version === true) {
     await write(context.stdout, `${packageVersion()}\n`)
@@ -39,9 +37,9 @@ export async function runProgram(program: Program, args: readonly string[], cont
   }
   const helpWord = !first.quoted && first.words[0] === 'help' && first.words.length <= 2
   if (helpWord || first.values.help === true) {
-    const topic = helpWord ? commands.find((command) => command.name === first.words[1]) : named
+    const topic = helpWord ? find(commands, first.words[1]) : named
     if (helpWord && first.words.length === 2 && !topic) throw unknownCommand(first.words[1]!, commands)
-    await write(context.stdout, `${await helpText(program, topic, context.stdout.columns)}\n`)
+    await write(context.stdout, `${await programHelp(program, topic, context.stdout.columns)}\n`)
     return 0
   }
 
@@ -51,11 +49,42 @@ export async function runProgram(program: Program, args: readonly string[], cont
   }
   const atTerminal = context.stdin.isTTY === true && context.stdout.isTTY === true
   const alone = first.words.length === 0 && first.values.file === undefined && atTerminal
-  const command = named ?? (alone ? program.interactive : program.fallback)
+  const command = await (named ?? (alone ? program.interactive : program.fallback)).load()
 
   const { unknown, values, words } = readArguments(args, { ...globalFlags, ...command.options })
   if (unknown.length > 0) throw unknownOption(unknown[0]!, command, named !== undefined)
   return (await command.run({ values, words: named ? words.slice(1) : words, context })) ?? 0
+}
+
+/**
+ * A reading that tells words from values of options. An option means the same in every command, so those of one are
+ * enough, unless the command is not certain yet and there are options that are not of the likely one.
+ */
+async function readFirst({ commands, fallback }: Program, args: readonly string[]): Promise<Arguments> {
+  const named = find(commands, args[0])
+  const { options } = await (named ?? fallback).load()
+  const first = readArguments(args, { ...globalFlags, ...options })
+  if (named || first.unknown.length === 0) return first
+  const all = await loadCommands(commands)
+  return readArguments(args, Object.assign({}, globalFlags, ...all.map((command) => command.options)))
+}
+
+export function loadCommands(commands: readonly CommandEntry[]): Promise<Command[]> {
+  return Promise.all(commands.map((command) => command.load()))
+}
+
+/** The help of one command, or of the whole program. */
+export async function programHelp(
+  { commands }: Program,
+  topic: CommandEntry | undefined,
+  columns = 100,
+): Promise<string> {
+  const width = Math.min(columns, 110)
+  const [{ commandHelp, overview }, shown] = await Promise.all([
+    import('./help.js'),
+    loadCommands(topic ? [topic] : commands),
+  ])
+  return topic ? commandHelp(shown[0]!, width) : overview(shown, width)
 }
 
 interface Arguments {
@@ -122,7 +151,7 @@ function needText(flag: string, value: unknown): string {
   throw new UsageError(`${flag} needs a value.`)
 }
 
-function unknownCommand(found: string, commands: readonly Command[]): UsageError {
+function unknownCommand(found: string, commands: readonly CommandEntry[]): UsageError {
   const meant = mistypedCommand([found], names(commands))
   const hint = meant ? `Did you mean ${meant}?` : `The commands are ${names(commands).join(', ')}.`
   return new UsageError(`Unknown command ${found}. ${hint} To ask it as a question: phi2 ask ${found} …`)
@@ -136,58 +165,10 @@ function unknownOption(found: string, command: Command, named: boolean): UsageEr
   return new UsageError(`Unknown option ${found}${where}. ${hint}`)
 }
 
-function names(commands: readonly Command[]): string[] {
+function find(commands: readonly CommandEntry[], name: string | undefined): CommandEntry | undefined {
+  return commands.find((command) => command.name === name)
+}
+
+function names(commands: readonly CommandEntry[]): string[] {
   return commands.map((command) => command.name)
-}
-
-/** The help of one command, or of the whole program. */
-export async function helpText(program: Program, command: Command | undefined, columns = 100): Promise<string> {
-  const width = Math.min(columns, 110)
-  const help = yargs([]).scriptName('phi2').help(false).version(false).detectLocale(false).wrap(width)
-  if (command) {
-    help.usage([`phi2 ${command.usage}`, command.summary, ...(command.notes ? [command.notes] : [])].join('\n\n'))
-    declare(help, { ...command.options, ...globalFlags })
-  } else {
-    help.usage(
-      'phi2 [question…]\nphi2 <command> [options]\n\nPhi-2 in the terminal. A question alone is answered; phi2 alone at a terminal opens a chat.',
-    )
-    for (const { usage, summary } of program.commands) help.command(usage, summary)
-    declare(help, globalFlags)
-    help.epilogue(
-      'phi2 <command> --help shows its options. The model is --model FILE, or the environment’s PHI2_MODEL.',
-    )
-  }
-  const examples = command?.examples ?? program.commands.flatMap(({ examples }) => examples.slice(0, 1))
-  return `${await help.getHelp()}\n\nExamples:\n${formatExamples(examples, width)}`
-}
-
-/** Not by yargs, which breaks long lines: an example is to be copied, so its text goes below it where there is no room. */
-function formatExamples(examples: Command['examples'], width: number): string {
-  const room = width - 4 - Math.max(...examples.map(([, what]) => what.length))
-  const column = Math.max(4, ...examples.map(([line]) => line.length).filter((length) => length <= room))
-  return examples
-    .map(([line, what]) => {
-      const end = line.length <= column ? line.padEnd(column) : `${line}\n  ${' '.repeat(column)}`
-      return `  ${end}  ${what}`
-    })
-    .join('\n')
-}
-
-function declare(help: ReturnType<typeof yargs>, options: CliOptions): void {
-  for (const [name, option] of Object.entries(options)) {
-    help.option(kebab(name), {
-      describe: option.doc,
-      type:
-        option.type === 'integer' || option.type === 'number'
-          ? 'number'
-          : option.type === 'boolean'
-            ? 'boolean'
-            : 'string',
-      ...(option.type === 'strings' ? { array: true } : {}),
-      ...(option.alias ? { alias: option.alias } : {}),
-      ...(option.choices ? { choices: option.choices.map(String) } : {}),
-      ...(option.default !== undefined ? { defaultDescription: String(option.default) } : {}),
-      ...(option.group ? { group: option.group } : {}),
-    })
-  }
 }

@@ -4,10 +4,16 @@ import { type CliOptions, type Command, defineCommand } from '../../src/cli/comm
 import { program as realProgram } from '../../src/cli/commands.js'
 import { exitCodeOf, UsageError } from '../../src/cli/errors.js'
 import { fileFlag, generateFlags, jsonFlag, kebab, loadFlags } from '../../src/cli/options.js'
-import { helpText, type Program, runProgram } from '../../src/cli/program.js'
+import { type CommandEntry, loadCommands, type Program, programHelp, runProgram } from '../../src/cli/program.js'
 import { generateSchema, loadSchema, type OptionSpec } from '../../src/options.js'
 import { packageVersion } from '../../src/package-root.js'
 import { fakeContext, Keyboard, piped, Sink } from '../cli/fakes.js'
+
+const realCommands = await loadCommands(realProgram.commands)
+
+function loaded(command: Command): CommandEntry {
+  return { name: command.name, load: async () => command }
+}
 
 interface Call {
   command: string
@@ -33,7 +39,8 @@ function recorder() {
   const ask = record('ask', { ...fileFlag, ...jsonFlag, ...generateFlags, ...loadFlags })
   const chat = record('chat', { user: { type: 'string', doc: 'name' }, ...loadFlags })
   const doctor = record('doctor', jsonFlag, 1)
-  const program: Program = { commands: [ask, chat, doctor], fallback: ask, interactive: chat }
+  const commands = [ask, chat, doctor].map(loaded)
+  const program: Program = { commands, fallback: loaded(ask), interactive: loaded(chat) }
   const stdout = new Sink()
   return {
     calls,
@@ -217,16 +224,16 @@ test('help on a topic is that topic’s, and help on none that there is, is refu
 })
 
 test('the help of the program lists every command', async () => {
-  const text = (await helpText(realProgram, undefined, 200)).replace(/\s+/g, ' ')
-  for (const { name, summary } of realProgram.commands) {
+  const text = (await programHelp(realProgram, undefined, 200)).replace(/\s+/g, ' ')
+  for (const { name, summary } of realCommands) {
     assert.ok(text.includes(`phi2 ${name} `), name)
     assert.ok(text.includes(summary), summary)
   }
 })
 
 test('the help of a command shows all its options with their texts and an example', async () => {
-  for (const command of realProgram.commands) {
-    const text = (await helpText(realProgram, command, 200)).replace(/\s+/g, ' ')
+  for (const command of realCommands) {
+    const text = (await programHelp(realProgram, loaded(command), 200)).replace(/\s+/g, ' ')
     for (const [name, option] of Object.entries(command.options)) {
       assert.ok(text.includes(`--${kebab(name)} `), `${command.name} --${name}`)
       assert.ok(text.includes(option.doc.replace(/\s+/g, ' ')), `${command.name}: ${option.doc}`)
@@ -241,13 +248,13 @@ test('the help of a command shows all its options with their texts and an exampl
 
 test('an example is never broken over lines, however narrow the terminal', async () => {
   for (const columns of [20, 60, 80, 100]) {
-    for (const command of [undefined, ...realProgram.commands]) {
-      const text = await helpText(realProgram, command, columns)
+    for (const command of [undefined, ...realCommands]) {
+      const text = await programHelp(realProgram, command && loaded(command), columns)
       const lines = text
         .slice(text.indexOf('Examples:'))
         .split('\n')
         .map((line) => line.trim())
-      for (const [example, what] of command?.examples ?? realProgram.commands.map(({ examples }) => examples[0]!)) {
+      for (const [example, what] of command?.examples ?? realCommands.map(({ examples }) => examples[0]!)) {
         const at = lines.findIndex((line) => line.startsWith(example))
         assert.ok(at >= 0, example)
         assert.equal(lines[at] === example ? lines[at + 1] : lines[at]!.slice(example.length).trim(), what)
@@ -257,7 +264,7 @@ test('an example is never broken over lines, however narrow the terminal', async
 })
 
 test('the help fits a narrow terminal', async () => {
-  for (const line of (await helpText(realProgram, realProgram.fallback, 60)).split('\n')) {
+  for (const line of (await programHelp(realProgram, realProgram.fallback, 60)).split('\n')) {
     assert.ok(line.length <= 60 || !line.startsWith('  -'), line)
   }
 })
@@ -279,7 +286,7 @@ test('what the schemas offer to the command line is there, the rest is not', () 
 test('an option means the same in every command, and no short name means two', () => {
   const types = new Map<string, string>()
   const shorts = new Map<string, string>()
-  for (const { options } of realProgram.commands) {
+  for (const { options } of realCommands) {
     for (const [name, { type, alias }] of Object.entries<CliOptions[string]>(options)) {
       assert.equal(types.get(name) ?? type, type, name)
       types.set(name, type)
@@ -291,21 +298,22 @@ test('an option means the same in every command, and no short name means two', (
 })
 
 test('the examples in the help are accepted, and run the command that they stand for', async () => {
-  for (const command of realProgram.commands) {
+  for (const command of realCommands) {
     for (const [line] of command.examples) {
       const ran: string[] = []
-      const tell = (real: Command): Command => ({
-        ...real,
-        run: async () => {
-          ran.push(real.name)
-          return 0
-        },
-      })
-      const commands = realProgram.commands.map(tell)
+      const tell = (real: Command): CommandEntry =>
+        loaded({
+          ...real,
+          run: async () => {
+            ran.push(real.name)
+            return 0
+          },
+        })
+      const commands = realCommands.map(tell)
       const atTerminal = { stdin: new Keyboard(), stdout: new Sink({ isTTY: true }) }
       const [, ...args] = shellWords(line.replace(/^.*\| /, '').replace(/ >>? .*$/, ''))
       await runProgram(
-        { ...realProgram, commands, fallback: tell(realProgram.fallback) },
+        { ...realProgram, commands, fallback: tell(await realProgram.fallback.load()) },
         args,
         fakeContext(atTerminal),
       )

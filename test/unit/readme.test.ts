@@ -4,12 +4,14 @@ import { dirname, join } from 'node:path'
 import { describe, it } from 'node:test'
 import { program } from '../../src/cli/commands.js'
 import { kebab } from '../../src/cli/options.js'
+import { loadCommands } from '../../src/cli/program.js'
 import { generateSchema, loadSchema, type OptionSpec } from '../../src/options.js'
 import { packageRoot } from '../../src/package-root.js'
 
 const read = (path: string): string => readFileSync(join(packageRoot(), path), 'utf8')
 const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'docs/toolkit.md']
 const readme = read('README.md')
+const commands = await loadCommands(program.commands)
 
 describe('the snippets of README', () => {
   const blocks = [...readme.matchAll(/^(<!-- (\S+) -->\n)?```ts\n(.*?)^```$/gms)]
@@ -117,16 +119,15 @@ function flagsIn(document: string): { command: string; flag: string }[] {
 
 function flagsOf(command: string): Set<string> {
   if (command === 'any') {
-    const own = ['npm run build', ...program.commands.map(({ name }) => `phi2 ${name}`)].flatMap((name) => [
-      ...flagsOf(name),
-    ])
+    const own = ['npm run build', ...commands.map(({ name }) => `phi2 ${name}`)].flatMap((name) => [...flagsOf(name)])
     return new Set([...own, ...(read('package.json').match(/--[a-z-]+/g) ?? [])])
   }
   if (command === 'npm run build') {
     return new Set([...read('scripts/build.ts').matchAll(/args\.includes\('(--[a-z]+)'\)/g)].map(([, flag]) => flag!))
   }
-  const found = program.commands.find(({ name }) => command === `phi2 ${name}`) ?? program.fallback
-  return new Set([...Object.keys(found.options), 'help', 'version'].map((name) => `--${kebab(name)}`))
+  const named = commands.find(({ name }) => command === `phi2 ${name}`)
+  const { options } = named ?? commands.find(({ name }) => name === program.fallback.name)!
+  return new Set([...Object.keys(options), 'help', 'version'].map((name) => `--${kebab(name)}`))
 }
 
 function errorCodes(): string[] {
