@@ -211,7 +211,7 @@ void Engine::Admit() {
     // Logits of cached positions are gone, so a request that asks for them decodes its whole prompt.
     const bool may_reuse = !spec.prompt_logprobs && spec.logit_positions.empty() && !spec.reproducible;
     if (spec.reproducible && active_.empty()) cache_->EvictIdle();
-    const auto place = cache_->Claim(spec.tokens, cells, may_reuse);
+    const auto place = cache_->Claim({spec.tokens, cells, sequence.id(), !may_reuse});
     if (!place) break;
     sequence.Admit(place->slot, place->reuse, static_cast<int32_t>(n_ctx_seq_));
     active_.push_back(queued_.PopFront());
@@ -224,6 +224,8 @@ void Engine::Step() {
     step_flags_.clear();
     for (const auto& part : builder_->parts()) step_flags_.push_back(abort_flags_[part.sequence->id()]);
   }
+  for (const auto& part : builder_->parts()) cache_->ClaimCells(part.sequence->seq_id, part.first + part.count);
+  cache_->MakeRoom();
   const auto start = std::chrono::steady_clock::now();
   int32_t status = llama_decode(context_->get(), builder_->batch());
   if (status == 1) {
@@ -313,7 +315,7 @@ void Engine::Settle() {
   n_active_ = static_cast<uint32_t>(active_.size());
   n_queued_ = static_cast<uint32_t>(queued_.size());
   n_cached_sequences_ = static_cast<uint32_t>(cache_->cached_sequences());
-  n_cached_tokens_ = static_cast<uint32_t>(cache_->cached_tokens());
+  n_cached_tokens_ = static_cast<uint32_t>(cache_->used_cells());
   for (auto& sequence : ended) {
     {
       std::lock_guard<std::mutex> lock(mutex_);

@@ -34,7 +34,7 @@ struct EngineStats {
   uint32_t active = 0;
   uint32_t queued = 0;
   uint32_t cached_sequences = 0;
-  uint32_t cached_tokens = 0;
+  uint32_t cached_tokens = 0;  ///< cells in use; one that several sequences share counts once
   uint64_t steps = 0;
   uint64_t decoded_tokens = 0;
 };

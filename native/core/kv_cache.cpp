@@ -2,17 +2,20 @@
 
 namespace phi2 {
 
-std::optional<KvCache::Place> KvCache::Claim(const std::vector<llama_token>& prompt, size_t cells, bool may_reuse) {
-  const auto place = index_.Place(prompt, cells, may_reuse);
+std::optional<KvCache::Place> KvCache::Claim(const PrefixIndex::Wish& wish) {
+  const auto place = index_.Place(wish);
   if (!place) return std::nullopt;
-  for (int32_t evicted : place->evicted) Clear(evicted);
   if (place->copy_from >= 0) {
-    Clear(place->slot);
+    RemoveFrom(place->slot, 0);
     llama_memory_seq_cp(memory_, place->copy_from, place->slot, 0, static_cast<llama_pos>(place->reuse));
   } else {
     RemoveFrom(place->slot, place->reuse);
   }
   return Place{place->slot, place->reuse};
+}
+
+void KvCache::MakeRoom() {
+  for (const PrefixIndex::Cut& cut : index_.MakeRoom()) RemoveFrom(cut.slot, cut.keep);
 }
 
 void KvCache::Keep(int32_t slot, const std::vector<llama_token>& tokens, size_t n) {
@@ -26,12 +29,10 @@ void KvCache::Release(int32_t slot, const std::vector<llama_token>& tokens, size
 }
 
 void KvCache::EvictIdle() {
-  for (int32_t slot : index_.EvictIdle()) Clear(slot);
+  for (const int32_t slot : index_.EvictIdle()) RemoveFrom(slot, 0);
 }
 
 size_t KvCache::Held(int32_t slot) const { return static_cast<size_t>(llama_memory_seq_pos_max(memory_, slot) + 1); }
-
-void KvCache::Clear(int32_t slot) { llama_memory_seq_rm(memory_, slot, -1, -1); }
 
 void KvCache::RemoveFrom(int32_t slot, size_t position) {
   llama_memory_seq_rm(memory_, slot, static_cast<llama_pos>(position), -1);

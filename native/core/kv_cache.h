@@ -22,10 +22,17 @@ class KvCache {
   explicit KvCache(const Context& context)
       : memory_(context.memory()), index_(static_cast<int32_t>(context.n_seq_max()), context.n_ctx()) {}
 
-  /// A place for a prompt that will need `cells` cells in all, or nothing while busy sequences hold them.
-  std::optional<Place> Claim(const std::vector<llama_token>& prompt, size_t cells, bool may_reuse);
+  /// A place for a request, or nothing while busy sequences hold the slots or may need the cells.
+  std::optional<Place> Claim(const PrefixIndex::Wish& wish);
 
-  /// The slot's cells hold the first n of these tokens; what lies behind them is removed.
+  /// The slot is to hold `total` cells after the next step. False when the cells are not to be had; nothing is changed
+  /// then. MakeRoom() is due before the step.
+  bool ClaimCells(int32_t slot, size_t total) { return index_.Claim(slot, total); }
+
+  /// Frees cells for all that is claimed.
+  void MakeRoom();
+
+  /// The slot's cells hold the first n of these tokens; what lies behind them is removed. Its claim is over.
   void Keep(int32_t slot, const std::vector<llama_token>& tokens, size_t n);
 
   /// The request is over; its first n tokens stay cached while there is room.
@@ -38,10 +45,9 @@ class KvCache {
   size_t Held(int32_t slot) const;
 
   size_t cached_sequences() const { return index_.cached_sequences(); }
-  size_t cached_tokens() const { return index_.cached_tokens(); }
+  size_t used_cells() const { return index_.used_cells(); }
 
  private:
-  void Clear(int32_t slot);
   void RemoveFrom(int32_t slot, size_t position);
 
   llama_memory_t memory_;

@@ -1,7 +1,9 @@
 #include "core/prefix_index.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <random>
+#include <vector>
 
 #include "check.h"
 #include "prefix_index_model.h"
@@ -9,6 +11,7 @@
 namespace {
 
 using phi2::PrefixIndex;
+using phi2::test::Cut;
 using phi2::test::Ids;
 using phi2::test::kNone;
 using phi2::test::Placement;
@@ -20,19 +23,48 @@ Tokens operator+(Tokens a, const Tokens& b) {
   return a;
 }
 
-/// Places a prompt that must fit.
-Placement Place(PrefixIndex& index, const Tokens& prompt, size_t cells, bool may_reuse = true) {
-  const auto place = index.Place(prompt, cells, may_reuse);
+/// Places a request that must fit.
+Placement Place(PrefixIndex& index, const Tokens& tokens, size_t cells) {
+  const auto place = index.Place({tokens, cells});
   CHECK(place.has_value());
   return *place;
+}
+
+/// A request that shares nothing with others.
+Placement PlaceAlone(PrefixIndex& index, const Tokens& tokens, size_t cells, uint32_t group) {
+  const auto place = index.Place({tokens, cells, group, true});
+  CHECK(place.has_value());
+  return *place;
+}
+
+/// Decodes the first n tokens of what was placed; returns what was cut for it.
+std::vector<Cut> Decode(PrefixIndex& index, int32_t slot, const Tokens& tokens, size_t n) {
+  CHECK(index.Claim(slot, n));
+  std::vector<Cut> cuts = index.MakeRoom();
+  index.Update(slot, tokens, n);
+  return cuts;
 }
 
 /// A request from its beginning to its end: its tokens stay cached. Returns the slot.
 int32_t Serve(PrefixIndex& index, const Tokens& tokens) {
   const int32_t slot = Place(index, tokens, tokens.size()).slot;
+  Decode(index, slot, tokens, tokens.size());
   index.Release(slot, tokens, tokens.size());
   return slot;
 }
+
+/// Which slots were cut, each with how much was left of it.
+std::vector<size_t> Flat(const std::vector<Cut>& cuts) {
+  std::vector<size_t> flat;
+  for (const Cut& cut : cuts) {
+    flat.push_back(static_cast<size_t>(cut.slot));
+    flat.push_back(cut.keep);
+  }
+  return flat;
+}
+
+/// The same, as expected.
+std::vector<size_t> Cuts(std::initializer_list<Cut> cuts) { return Flat(cuts); }
 
 }  // namespace
 
@@ -45,8 +77,8 @@ TEST("an empty index gives a slot of its own to every prompt and reuses nothing"
     CHECK(place.slot == 0 || place.slot == 1);
     CHECK_EQ(place.copy_from, kNone);
     CHECK_EQ(place.reuse, size_t{0});
-    CHECK_EQ(place.evicted, Ids{});
   }
+  CHECK_EQ(index.used_cells(), size_t{0});
 }
 
 TEST("a conversation that goes on takes over its own sequence") {
@@ -57,7 +89,6 @@ TEST("a conversation that goes on takes over its own sequence") {
   CHECK_EQ(place.slot, chat);
   CHECK_EQ(place.copy_from, kNone);
   CHECK_EQ(place.reuse, size_t{3});
-  CHECK_EQ(place.evicted, Ids{});
   CHECK_EQ(index.cached_sequences(), size_t{1});  // the other one
 }
 
@@ -68,21 +99,35 @@ TEST("a prompt that shares only a beginning copies it, and the source stays as i
   CHECK(place.slot != source);
   CHECK_EQ(place.copy_from, source);
   CHECK_EQ(place.reuse, size_t{2});
-  CHECK_EQ(place.evicted, Ids{});
   CHECK_EQ(index.cached_sequences(), size_t{1});
-  CHECK_EQ(index.cached_tokens(), size_t{6});  // those of the source and the copied ones
+  CHECK_EQ(index.used_cells(), size_t{4});  // the copy costs none
 
   const Placement again = Place(index, {1, 2, 3, 4, 5}, 10);
   CHECK_EQ(again.slot, source);
   CHECK_EQ(again.reuse, size_t{4});
 }
 
+TEST("sixteen answers to a common beginning fit in little more than the beginning") {
+  PrefixIndex index(16, 1320);
+  Tokens prefix(1000, 1);
+  for (int32_t i = 0; i < 16; ++i) {
+    const Tokens prompt = prefix + Tokens{100 + i};
+    const Placement place = Place(index, prompt, 1020);
+    CHECK_EQ(place.reuse, size_t{i == 0 ? 0U : 1000U});
+    Decode(index, place.slot, prompt, 1001);
+  }
+  CHECK_EQ(index.used_cells(), size_t{1016});
+  CHECK(!index.Claim(0, 1021));
+  for (int32_t slot = 0; slot < 16; ++slot) CHECK(index.Claim(slot, 1020));
+  CHECK(index.MakeRoom().empty());
+}
+
 TEST("of several sequences the one with the longest common prefix is reused, busy ones included") {
   PrefixIndex index(4, 100);
   Serve(index, {1, 2, 8, 8});
   const Tokens running = {1, 2, 3, 4};
-  const int32_t busy = Place(index, running, 20, false).slot;
-  index.Update(busy, running, running.size());
+  const int32_t busy = PlaceAlone(index, running, 20, 7).slot;
+  Decode(index, busy, running, running.size());
   const Placement place = Place(index, {1, 2, 3, 5}, 10);
   CHECK_EQ(place.copy_from, busy);
   CHECK_EQ(place.reuse, size_t{3});
@@ -94,11 +139,15 @@ TEST("of equally long prefixes the sequence that goes on is taken over, wherever
     PrefixIndex index(4, 100);
     const Tokens shorter = {1, 2};
     const Tokens longer = {1, 2, 3, 4};
-    // Placed without reuse, so that both exist.
-    const int32_t slot_a = Place(index, first_is_longer ? longer : shorter, 4, false).slot;
-    const int32_t slot_b = Place(index, first_is_longer ? shorter : longer, 4, false).slot;
-    index.Release(slot_a, first_is_longer ? longer : shorter, first_is_longer ? 4 : 2);
-    index.Release(slot_b, first_is_longer ? shorter : longer, first_is_longer ? 2 : 4);
+    // Placed without sharing, so that both exist.
+    const Tokens& a = first_is_longer ? longer : shorter;
+    const Tokens& b = first_is_longer ? shorter : longer;
+    const int32_t slot_a = PlaceAlone(index, a, 4, 1).slot;
+    const int32_t slot_b = PlaceAlone(index, b, 4, 2).slot;
+    Decode(index, slot_a, a, a.size());
+    Decode(index, slot_b, b, b.size());
+    index.Release(slot_a, a, a.size());
+    index.Release(slot_b, b, b.size());
     const Placement place = Place(index, {1, 2, 9}, 10);
     CHECK_EQ(place.slot, first_is_longer ? slot_b : slot_a);
     CHECK_EQ(place.copy_from, kNone);
@@ -106,12 +155,23 @@ TEST("of equally long prefixes the sequence that goes on is taken over, wherever
   }
 }
 
+TEST("of equally long prefixes one that is in use anyway is best, since it costs no cells") {
+  PrefixIndex index(4, 20);
+  const int32_t idle = Serve(index, Tokens(8, 1));
+  const int32_t busy = PlaceAlone(index, Tokens(8, 1), 8, 7).slot;
+  Decode(index, busy, Tokens(8, 1), 8);
+  const Placement place = Place(index, Tokens(9, 1), 20);  // 8 of them shared, 12 new
+  CHECK_EQ(place.copy_from, busy);
+  CHECK(place.slot != idle);
+}
+
 TEST("at least one token of the prompt is left to decode") {
   PrefixIndex index(4, 100);
   const int32_t slot = Serve(index, {1, 2, 3});
-  const Placement whole = Place(index, {1, 2, 3}, 3);
+  const Placement whole = Place(index, {1, 2, 3}, 5);
   CHECK_EQ(whole.slot, slot);
   CHECK_EQ(whole.reuse, size_t{2});
+  Decode(index, slot, {1, 2, 3, 4, 5}, 5);
   index.Release(slot, {1, 2, 3, 4, 5}, 5);
 
   const Placement beginning = Place(index, {1, 2, 3}, 3);
@@ -123,14 +183,21 @@ TEST("at least one token of the prompt is left to decode") {
   CHECK_EQ(one.reuse, size_t{0});
 }
 
-TEST("a prompt that may not reuse anything begins in a slot of its own") {
+TEST("a request that keeps to its group shares cells with none but sequences of that group") {
   PrefixIndex index(4, 100);
-  const int32_t slot = Serve(index, {1, 2, 3});
-  const Placement place = Place(index, {1, 2, 3, 4}, 10, false);
-  CHECK(place.slot != slot);
-  CHECK_EQ(place.copy_from, kNone);
-  CHECK_EQ(place.reuse, size_t{0});
-  CHECK_EQ(index.cached_sequences(), size_t{1});
+  const Tokens prompt = {1, 2, 3, 4};
+  const int32_t other = Serve(index, prompt);
+  const Placement first = PlaceAlone(index, prompt, 10, 5);
+  CHECK(first.slot != other);
+  CHECK_EQ(first.reuse, size_t{0});
+  Decode(index, first.slot, prompt, 4);
+  const Placement second = PlaceAlone(index, prompt, 10, 5);
+  CHECK_EQ(second.copy_from, first.slot);
+  CHECK_EQ(second.reuse, size_t{3});
+  index.Release(first.slot, prompt, 4);
+  CHECK_EQ(index.Reusable({prompt, 10, 5, true}), size_t{3});
+  CHECK_EQ(index.Reusable({prompt, 10, 6, true}), size_t{0});
+  CHECK_EQ(index.Reusable({prompt, 10, 6, false}), size_t{3});
 }
 
 TEST("without a free slot the least recently used sequence goes, and only that") {
@@ -139,51 +206,56 @@ TEST("without a free slot the least recently used sequence goes, and only that")
   const int32_t b = Serve(index, {2, 2});
   const int32_t c = Serve(index, {3, 3});
   CHECK_EQ(Serve(index, {1, 1, 1}), a);  // used again: now b is the oldest
-  const Placement place = Place(index, {9}, 1);
-  CHECK_EQ(place.slot, b);
-  CHECK_EQ(place.evicted, Ids{b});
+  CHECK_EQ(Place(index, {9}, 1).slot, b);
+  CHECK_EQ(index.cached_sequences(), size_t{2});
   CHECK_EQ(Place(index, {8}, 1).slot, c);
 }
 
-TEST("without free cells the least recently used sequences go, oldest first, until there is room") {
+TEST("without free cells the least recently used sequences are cut from their ends, no further than necessary") {
   PrefixIndex index(8, 30);
   const int32_t a = Serve(index, Tokens(10, 1));
   const int32_t b = Serve(index, Tokens(10, 2));
   Serve(index, Tokens(5, 3));
-  CHECK_EQ(Place(index, Tokens(5, 9), 5).evicted, Ids{});
-  CHECK_EQ(Place(index, Tokens(9, 9), 11, false).evicted, (Ids{a, b}));
-  CHECK_EQ(index.cached_sequences(), size_t{1});
+  const Tokens small(5, 9);
+  const int32_t slot = Place(index, small, 5).slot;
+  CHECK_EQ(Flat(Decode(index, slot, small, 5)), (Cuts({})));  // exactly full
+  CHECK_EQ(index.used_cells(), size_t{30});
+
+  const Tokens large(12, 8);
+  const int32_t larger = Place(index, large, 12).slot;
+  CHECK_EQ(index.used_cells(), size_t{30});  // nothing is cut before the cells are wanted
+  CHECK_EQ(Flat(Decode(index, larger, large, 4)), (Cuts({{a, 6}})));
+  CHECK_EQ(Flat(Decode(index, larger, large, 12)), (Cuts({{a, 0}, {b, 8}})));
+  CHECK_EQ(index.used_cells(), size_t{30});
+  CHECK_EQ(index.Find(Tokens(10, 2)).length, size_t{8});
+}
+
+TEST("what a busy sequence shares is not cut: it would free nothing") {
+  PrefixIndex index(8, 20);
+  const Tokens old = Tokens(6, 1) + Tokens(4, 2);
+  const int32_t source = Serve(index, old);
+  const int32_t other = Serve(index, Tokens(8, 5));
+  const Tokens running = Tokens(6, 1) + Tokens(10, 3);
+  const Placement place = Place(index, running, 7);
+  CHECK_EQ(place.copy_from, source);
+  CHECK_EQ(Flat(Decode(index, place.slot, running, 8)), (Cuts({})));
+  // The source was used when it was copied from: the other one is older.
+  CHECK_EQ(Flat(Decode(index, place.slot, running, 14)), (Cuts({{other, 2}})));
+  CHECK_EQ(Flat(Decode(index, place.slot, running, 16)), (Cuts({{other, 0}})));
+  CHECK(index.Claim(place.slot, 20));
+  CHECK_EQ(Flat(index.MakeRoom()), (Cuts({{source, 6}})));
 }
 
 TEST("the end of a request counts as its last use, not its beginning") {
   PrefixIndex index(2, 100);
   const int32_t a = Place(index, {1, 1}, 2).slot;
   const int32_t b = Place(index, {2, 2}, 2).slot;
-  index.Release(b, {2, 2}, 2);
-  index.Release(a, {1, 1}, 2);
+  for (const int32_t slot : {b, a}) {
+    const Tokens tokens(2, slot == a ? 1 : 2);
+    Decode(index, slot, tokens, 2);
+    index.Release(slot, tokens, 2);
+  }
   CHECK_EQ(Place(index, {9}, 1).slot, b);
-}
-
-TEST("the source of a copy outlives older and younger sequences when room is made") {
-  PrefixIndex index(8, 40);
-  const int32_t source = Serve(index, {1, 1, 1, 1, 2, 2, 2, 2, 2, 2});
-  const int32_t other = Serve(index, Tokens(10, 5));
-  const Placement place = Place(index, {1, 1, 1, 1, 3}, 30);
-  CHECK_EQ(place.copy_from, source);
-  CHECK_EQ(place.evicted, Ids{other});
-  CHECK_EQ(index.cached_sequences(), size_t{1});
-}
-
-TEST("a source that leaves no room for its copy is taken over, and what fits beside it stays") {
-  PrefixIndex index(8, 40);
-  const int32_t source = Serve(index, Tokens(4, 1) + Tokens(16, 2));
-  Serve(index, Tokens(5, 5));
-  const Placement place = Place(index, Tokens(4, 1) + Tokens{3}, 30);
-  CHECK_EQ(place.slot, source);
-  CHECK_EQ(place.copy_from, kNone);
-  CHECK_EQ(place.reuse, size_t{4});
-  CHECK_EQ(place.evicted, Ids{});
-  CHECK_EQ(index.cached_sequences(), size_t{1});
 }
 
 TEST("a source in the only idle slot is taken over") {
@@ -195,61 +267,69 @@ TEST("a source in the only idle slot is taken over") {
   CHECK_EQ(place.slot, source);
   CHECK_EQ(place.copy_from, kNone);
   CHECK_EQ(place.reuse, size_t{2});
+  CHECK_EQ(index.used_cells(), size_t{2});
 }
 
-TEST("a prompt waits while busy sequences hold every slot, or the cells that it needs") {
+TEST("a prompt waits while busy sequences hold every slot, or can be sure of the cells that it needs") {
   PrefixIndex slots(2, 100);
   const int32_t first = Place(slots, {1}, 10).slot;
   Place(slots, {2}, 10);
-  CHECK(!slots.Place({3}, 1));
-  slots.Release(first, {1}, 1);
-  CHECK_EQ(Place(slots, {3}, 1).slot, first);
+  const Tokens third = {3};
+  CHECK(!slots.Place({third, 1}));
+  slots.Release(first, {1}, 0);
+  CHECK_EQ(Place(slots, third, 1).slot, first);
 
   PrefixIndex cells(4, 20);
-  const int32_t large = Place(cells, {1}, 15).slot;
-  CHECK(!cells.Place({2}, 6));
+  const Tokens one = {1};
+  const int32_t large = Place(cells, one, 15).slot;
+  CHECK(!cells.Place({third, 6}));
   const int32_t small = Place(cells, {2}, 5).slot;
-  cells.Release(large, {1}, 1);
-  CHECK(!cells.Place({3}, 16));
-  cells.Release(small, {2}, 0);
-  CHECK(cells.Place({3}, 20).has_value());
+  CHECK(small != large);
+  Decode(cells, large, one, 1);
+  CHECK(!cells.Place({third, 1}));
+  cells.Release(large, one, 1);
+  Place(cells, third, 15);
 }
 
-TEST("a prompt that must wait evicts nothing and takes over nothing") {
-  PrefixIndex index(4, 30);
-  const int32_t chat = Serve(index, {1, 2, 3, 4});
-  const int32_t other = Serve(index, {5, 6});
-  Place(index, {7}, 20);
-  CHECK(!index.Place({1, 2, 3, 4, 5}, 11));
-  CHECK(!index.Place({5, 7}, 11));
-  CHECK_EQ(index.cached_sequences(), size_t{2});
-  CHECK_EQ(index.cached_tokens(), size_t{6});
-  CHECK_EQ(index.EvictIdle(), (Ids{chat, other}));
+TEST("beyond what it can be sure of a sequence gets cells only while nobody else may need them") {
+  PrefixIndex index(4, 20);
+  const Tokens a(20, 1);
+  const int32_t growing = Place(index, a, 4).slot;
+  Decode(index, growing, a, 4);
+  CHECK(index.Claim(growing, 5));
+  const int32_t reader = Place(index, Tokens(10, 2), 10).slot;
+  CHECK(index.Claim(growing, 10));
+  CHECK(!index.Claim(growing, 11));
+  index.MakeRoom();
+  index.Update(growing, a, 10);
+  CHECK(!index.Claim(growing, 11));
+  CHECK(!index.Place({a, 19}));  // as the same: ten of the cells are there, nine are not
+  Decode(index, reader, Tokens(10, 2), 10);
+  CHECK(!index.Claim(reader, 11));
+  index.Release(reader, Tokens(10, 2), 10);
+  CHECK(index.Claim(growing, 20));
+  CHECK_EQ(Flat(index.MakeRoom()), (Cuts({{reader, 0}})));
 }
 
-TEST("what a running sequence has decoded can be copied, and no more than that") {
-  PrefixIndex index(4, 100);
-  const Tokens tokens = {1, 2, 3, 4, 5, 6};
-  const int32_t busy = Place(index, Prefix(tokens, 4), 10).slot;
-  CHECK_EQ(Place(index, tokens, 10).reuse, size_t{0});
-  index.Update(busy, tokens, 2);
-  CHECK_EQ(Place(index, tokens, 10).reuse, size_t{2});
-  index.Update(busy, tokens, 5);
-  const Placement place = Place(index, tokens, 10);
-  CHECK_EQ(place.reuse, size_t{5});
-  CHECK_EQ(place.copy_from, busy);
+TEST("a claim that comes to nothing gives its cells back with the next update") {
+  PrefixIndex index(2, 10);
+  const Tokens tokens = {1, 2, 3};
+  const int32_t slot = Place(index, tokens, 3).slot;
+  CHECK(index.Claim(slot, 10));
+  CHECK(!index.Place({Tokens{9}, 1}));
+  index.Update(slot, tokens, 3);
+  CHECK_EQ(index.used_cells(), size_t{3});
+  Place(index, {9}, 7);
 }
 
-TEST("a sequence that lost tokens is known by what is left") {
-  PrefixIndex index(4, 100);
-  const Tokens tokens = {1, 2, 3, 4, 5, 6};
+TEST("tokens that were taken back are no longer reused") {
+  PrefixIndex index(2, 100);
+  const Tokens tokens = {1, 2, 3, 4};
   const int32_t slot = Place(index, tokens, 10).slot;
-  index.Update(slot, tokens, 6);
-  index.Release(slot, tokens, 3);
-  CHECK_EQ(index.cached_tokens(), size_t{3});
-  const Placement place = Place(index, tokens, 10);
-  CHECK_EQ(place.slot, slot);
-  CHECK_EQ(place.reuse, size_t{3});
+  Decode(index, slot, tokens, 4);
+  index.Release(slot, tokens, 2);
+  CHECK_EQ(index.used_cells(), size_t{2});
+  CHECK_EQ(Place(index, tokens, 10).reuse, size_t{2});
 }
 
 TEST("a release with no tokens frees the slot") {
@@ -257,10 +337,8 @@ TEST("a release with no tokens frees the slot") {
   const int32_t slot = Place(index, {1, 2}, 10).slot;
   index.Release(slot, {1, 2}, 0);
   CHECK_EQ(index.cached_sequences(), size_t{0});
-  CHECK_EQ(index.cached_tokens(), size_t{0});
-  const Placement place = Place(index, {1, 2}, 100);
-  CHECK_EQ(place.reuse, size_t{0});
-  CHECK_EQ(place.evicted, Ids{});
+  CHECK_EQ(index.used_cells(), size_t{0});
+  CHECK_EQ(Place(index, {1, 2}, 100).reuse, size_t{0});
 }
 
 TEST("EvictIdle forgets every idle sequence and no busy one") {
@@ -268,12 +346,22 @@ TEST("EvictIdle forgets every idle sequence and no busy one") {
   const int32_t a = Serve(index, {1, 1});
   const Tokens running = {2, 2};
   const int32_t busy = Place(index, running, 10).slot;
-  index.Update(busy, running, 2);
+  Decode(index, busy, running, 2);
   const int32_t b = Serve(index, {3, 3});
   CHECK_EQ(index.EvictIdle(), (Ids{a, b}));
   CHECK_EQ(index.cached_sequences(), size_t{0});
+  CHECK_EQ(index.used_cells(), size_t{2});
   CHECK_EQ(index.EvictIdle(), Ids{});
   CHECK_EQ(Place(index, {2, 2, 2}, 10).copy_from, busy);
+}
+
+TEST("Find tells the longest beginning that any sequence holds, all of it included") {
+  PrefixIndex index(4, 100);
+  CHECK_EQ(index.Find({1, 2}).slot, kNone);
+  const int32_t slot = Serve(index, {1, 2, 3});
+  CHECK_EQ(index.Find({1, 2, 3}).length, size_t{3});
+  CHECK_EQ(index.Find({1, 2, 3}).slot, slot);
+  CHECK_EQ(index.Find({1, 2, 9}).length, size_t{2});
 }
 
 namespace {
@@ -290,10 +378,10 @@ class Simulation {
 
   void Step() {
     const size_t action = Random(128);
-    if (action < 60) {
+    if (action < 50) {
       Place();
     } else if (action < 127) {
-      Continue();
+      Decode();
     } else {
       const Ids idle = model_.TakeIdle();
       CHECK_EQ(index_.EvictIdle(), idle);
@@ -303,7 +391,8 @@ class Simulation {
 
   size_t n_copied = 0;
   size_t n_waiting = 0;
-  size_t n_evicted = 0;
+  size_t n_cut = 0;
+  size_t n_refused = 0;
 
  private:
   size_t Random(size_t below) { return random_() % below; }
@@ -311,36 +400,53 @@ class Simulation {
   void Place() {
     const Tokens prompt = RandomPrompt();
     const size_t cells = std::min(prompt.size() + Random(n_cells_ / 2), n_cells_);
-    const bool may_reuse = Random(8) != 0;
-    PrefixIndex before = index_;
-    const auto place = index_.Place(prompt, cells, may_reuse);
-    model_.CheckPlace(place, prompt, cells, may_reuse);
+    const phi2::test::Wish wish{prompt, cells, static_cast<uint32_t>(Random(3)), Random(4) == 0};
+    const PrefixIndex before = index_;
+    const size_t reusable = index_.Reusable(wish);
+    const auto place = index_.Place(wish);
+    model_.CheckPlace(place, wish);
     if (place) {
+      CHECK_EQ(place->reuse, reusable);
       n_copied += place->copy_from >= 0 ? 1 : 0;
-      n_evicted += place->evicted.size();
     } else {
-      CHECK(!model_.Busy().empty());
       PrefixIndex after = index_;
-      CHECK_EQ(after.cached_tokens(), before.cached_tokens());
-      CHECK_EQ(after.EvictIdle(), before.EvictIdle());
+      CHECK_EQ(after.used_cells(), before.used_cells());
+      CHECK_EQ(after.EvictIdle(), PrefixIndex(before).EvictIdle());
       ++n_waiting;
     }
   }
 
-  /// Mostly forwards; a failed step can leave fewer tokens than before, or none.
-  void Continue() {
+  /// Several busy sequences claim cells, and use what they claimed or less. After a failed step that ends its request
+  /// there can be fewer tokens than before, or none.
+  void Decode() {
     const Ids busy = model_.Busy();
     if (busy.empty()) return;
-    const int32_t slot = busy[Random(busy.size())];
-    size_t n = Random(model_.reserved(slot) + 1);
-    if (Random(4) != 0) n = std::max(n, model_.tokens(slot).size());
-    const Tokens tokens = model_.Continue(slot, n, random_);
-    if (Random(2) == 0) {
-      index_.Release(slot, tokens, n);
-      model_.Release(slot);
-    } else {
+    Ids claimants;
+    for (size_t i = 0; i <= Random(3); ++i) {
+      const int32_t slot = busy[Random(busy.size())];
+      const size_t total = Random(2) == 0 ? Random(model_.due(slot) + 1) : model_.tokens(slot).size() + Random(8);
+      const bool granted = index_.Claim(slot, total);
+      model_.CheckClaim(granted, slot, total);
+      n_refused += granted ? 0 : 1;
+      claimants.push_back(slot);
+    }
+    const std::vector<Cut> cuts = index_.MakeRoom();
+    model_.CheckCuts(cuts);
+    n_cut += cuts.size();
+    for (const int32_t slot : claimants) {
+      const size_t held = model_.tokens(slot).size();
+      const size_t more = std::max(model_.claimed(slot), held) - held;
+      const size_t n = held + (Random(4) == 0 ? Random(more + 1) : more);
+      const Tokens tokens = model_.Continue(slot, n, random_);
       index_.Update(slot, tokens, n);
     }
+    if (Random(3) != 0) return;
+    const int32_t slot = claimants.front();
+    const size_t held = model_.tokens(slot).size();
+    const size_t n = Random(4) == 0 ? Random(held + 1) : held;
+    const Tokens tokens = model_.Continue(slot, n, random_);
+    index_.Release(slot, tokens, n);
+    model_.Release(slot);
   }
 
   /// Two kinds of tokens, and often the beginning of a cached sequence: common prefixes of every length.
@@ -365,21 +471,26 @@ class Simulation {
 
 }  // namespace
 
-TEST("many random requests: what is reused is there, cells never overflow, and only busy sequences make one wait") {
+TEST(
+    "many random requests: what is reused is there, every cell counts once, promises are kept, the oldest is cut "
+    "first") {
   size_t n_copied = 0;
   size_t n_waiting = 0;
-  size_t n_evicted = 0;
-  for (uint32_t seed = 0; seed < 400; ++seed) {
+  size_t n_cut = 0;
+  size_t n_refused = 0;
+  for (uint32_t seed = 0; seed < 300; ++seed) {
     Simulation simulation(seed);
-    for (int step = 0; step < 400; ++step) simulation.Step();
+    for (int step = 0; step < 300; ++step) simulation.Step();
     n_copied += simulation.n_copied;
     n_waiting += simulation.n_waiting;
-    n_evicted += simulation.n_evicted;
+    n_cut += simulation.n_cut;
+    n_refused += simulation.n_refused;
   }
   // The requests were of every kind.
   CHECK(n_copied > 1000);
   CHECK(n_waiting > 1000);
-  CHECK(n_evicted > 1000);
+  CHECK(n_cut > 1000);
+  CHECK(n_refused > 1000);
 }
 
 TEST_MAIN()
