@@ -1,19 +1,23 @@
-import type { Dispatcher } from './dispatcher.js'
+import { ChatState, checkSavedState } from './chat-state.js'
 import { optionError, Phi2Error } from './errors.js'
 import { Generation } from './generation.js'
-import type { NativeEngine } from './native.js'
-import { resolveGenerate } from './options.js'
+import { checkOptions, generateSchema, resolveGenerate, restoreStateSchema, saveStateSchema } from './options.js'
 import type { Phi2 } from './phi2.js'
-import { chatPrompt, chatTranscript } from './prompts.js'
+import { chatOpening, chatPrompt, chatTranscript } from './prompts.js'
+import { type StateContext, writeState } from './state-file.js'
 import { chatProfile } from './stops.js'
 import { tokenizeText } from './tokenize.js'
-import type { Answer, ChatAnswer, ChatOptions, ChatTurn, GenerateOptions, SavedChat } from './types.js'
-
-export interface ChatContext {
-  engine: NativeEngine
-  dispatcher: Dispatcher
-  sequenceSize: number
-}
+import type {
+  Answer,
+  ChatAnswer,
+  ChatOptions,
+  ChatTurn,
+  GenerateOptions,
+  RestoredState,
+  RestoreStateOptions,
+  SavedChat,
+  SaveStateOptions,
+} from './types.js'
 
 const defaultTemperature = 0.7
 const maxLabelLength = 40
@@ -33,13 +37,16 @@ export class Chat {
   readonly user: string
   readonly assistant: string
   readonly head: string
-  readonly #context: ChatContext
+  readonly #context: StateContext
   #turns: ChatTurn[]
   #busy = false
   #dropped = 0
+  /** Of the last answer, and so most likely of the next. */
+  #maxTokens: number = generateSchema.maxTokens.default
+  #state: ChatState | undefined
 
   /** Use `phi2.chat()`. */
-  constructor(context: ChatContext, options: ChatOptions = {}, turns: readonly ChatTurn[] = []) {
+  constructor(context: StateContext, options: ChatOptions = {}, turns: readonly ChatTurn[] = []) {
     if (typeof options !== 'object' || options === null)
       throw optionError('type', 'Expected an object for the options of the chat')
     const unknown = Object.keys(options).find((key) => !['user', 'assistant', 'head'].includes(key))
@@ -56,14 +63,18 @@ export class Chat {
     this.#turns = turns.map((turn) => ({ ...turn }))
   }
 
-  /** Goes on with a saved conversation. @throws {Phi2Error} `PHI2_INVALID_TRANSCRIPT` */
+  /**
+   * Goes on with a saved conversation. If it was saved with its state, that is read by {@link restoreState} or else before
+   * the first answer.
+   * @throws {Phi2Error} `PHI2_INVALID_TRANSCRIPT`
+   */
   static restore(phi2: Phi2, saved: SavedChat): Chat {
     return phi2.chat(saved)
   }
 
   /** @internal */
-  static fromSaved(context: ChatContext, saved: SavedChat): Chat {
-    const { format, version, user, assistant, head, turns } = saved
+  static fromSaved(context: StateContext, saved: SavedChat): Chat {
+    const { format, version, user, assistant, head, turns, state } = saved
     const sound =
       format === 'phi2-chat' &&
       version === 1 &&
@@ -75,7 +86,16 @@ export class Chat {
         `Expected a chat saved by this package (format 'phi2-chat', version 1) but found format ${JSON.stringify(format)}, version ${JSON.stringify(version)}, or turns without texts.`,
       )
     }
-    return new Chat(context, { user, assistant, head }, turns)
+    checkSavedState(state, turns.length)
+    const chat = new Chat(context, { user, assistant, head }, turns)
+    if (state !== undefined) {
+      const kept = chat.#turns.slice(state.droppedTurns)
+      chat.#dropped = state.droppedTurns
+      chat.#state = new ChatState(context, { ...state }, () =>
+        chat.#tokenize(chatOpening({ ...chat.#speakers, turns: kept })),
+      )
+    }
+    return chat
   }
 
   /** The turns so far. */
@@ -123,12 +143,69 @@ export class Chat {
 
   /** A second conversation that begins with this one's turns. Their KV cache is shared as long as it lasts. */
   fork(): Chat {
-    return new Chat(this.#context, { user: this.user, assistant: this.assistant, head: this.head }, this.#turns)
+    const fork = new Chat(this.#context, this.#speakers, this.#turns)
+    fork.#dropped = this.#dropped
+    fork.#state = this.#state
+    return fork
   }
 
-  save(): SavedChat {
+  /** The conversation as plain JSON. */
+  save(): SavedChat
+  /**
+   * The same, and writes the KV cache of the conversation to a file: a chat restored with it answers without reading its
+   * text anew. What is not cached any more is decoded for it. Other answers go on meanwhile. The file is written beside and
+   * renamed when it is whole.
+   * @throws {Phi2Error} (by rejecting) `PHI2_IO`, `PHI2_NO_SPACE`, `PHI2_CONTEXT_FULL`, `PHI2_CLOSED`, `PHI2_BUSY` when other
+   * answers leave it no place in the cache; `signal.reason` when aborted.
+   *
+   * @example
+   * const saved = await chat.save({ state: './chat.kv' })
+   * const later = phi2.chat(saved)
+   */
+  save(options: SaveStateOptions): Promise<SavedChat>
+  save(options?: SaveStateOptions): SavedChat | Promise<SavedChat> {
+    const saved: SavedChat = {
+      format: 'phi2-chat',
+      version: 1,
+      ...this.#speakers,
+      turns: this.#turns.map((turn) => ({ ...turn })),
+    }
+    return options === undefined ? saved : this.#saveState(saved, options)
+  }
+
+  /**
+   * Brings back the KV cache that the chat was saved with, now instead of before its first answer, and gives the number
+   * of tokens that need not be decoded again; 0 for a chat that was saved without. The file is not trusted: all of it is
+   * checked before it is used.
+   * @throws {Phi2Error} (by rejecting) `PHI2_INVALID_STATE` when it is damaged or of another model file, KV type, engine or
+   * text, `PHI2_IO` when it cannot be read, `PHI2_CONTEXT_FULL` when the context is smaller than it was, `PHI2_BUSY`,
+   * `PHI2_CLOSED`; `signal.reason` when aborted. The chat can be used all the same: its text is read anew.
+   */
+  async restoreState(options?: RestoreStateOptions): Promise<number> {
+    const given = checkOptions<RestoreStateOptions>(options, restoreStateSchema)
+    await this.#state?.restore(given)
+    return this.#state?.restored?.tokens ?? 0
+  }
+
+  /**
+   * What became of the state that the chat was saved with, and why, if it could not be used. Undefined before it was
+   * tried, and for a chat without.
+   */
+  get restored(): RestoredState | undefined {
+    return this.#state?.restored
+  }
+
+  get #speakers(): Required<ChatOptions> {
     const { user, assistant, head } = this
-    return { format: 'phi2-chat', version: 1, user, assistant, head, turns: this.#turns.map((turn) => ({ ...turn })) }
+    return { user, assistant, head }
+  }
+
+  async #saveState(saved: SavedChat, options: SaveStateOptions): Promise<SavedChat> {
+    const { state: path, ...transfer } = checkOptions<SaveStateOptions>(options, saveStateSchema)
+    if (path === undefined || path === '') throw optionError('range', 'Expected the name of a file for state')
+    const render = (turns: readonly ChatTurn[]) => chatOpening({ ...this.#speakers, turns })
+    const { tokens, dropped } = await this.#fit(saved.turns, render, this.#maxTokens)
+    return { ...saved, state: { ...(await writeState(this.#context, tokens, path, transfer)), droppedTurns: dropped } }
   }
 
   /** `before` is the conversation that the message follows, `otherwise` what stays if no text comes. */
@@ -144,6 +221,7 @@ export class Chat {
       profile: chatProfile(this.user, this.assistant),
       profileName: 'chat',
     })
+    this.#maxTokens = resolved.n_predict
     const turns = [...before]
     let droppedTurns = 0
     this.#busy = true
@@ -152,7 +230,10 @@ export class Chat {
       dispatcher: this.#context.dispatcher,
       options: resolved,
       prompt: async () => {
-        const fitted = await this.#fit(turns, user, resolved.n_predict)
+        // Who wants the same text again has the prompt read anew. Why a state could not be used is in `restored`.
+        if (!resolved.reproducible) await this.#state?.restore().catch(() => {})
+        const render = (kept: readonly ChatTurn[]) => chatPrompt({ ...this.#speakers, turns: kept, message: user })
+        const fitted = await this.#fit(turns, render, resolved.n_predict)
         droppedTurns = fitted.dropped
         return { tokens: fitted.tokens, atLineStart: false }
       },
@@ -168,6 +249,10 @@ export class Chat {
     })
   }
 
+  #tokenize(text: string): Promise<Int32Array> {
+    return tokenizeText(this.#context.engine, text, false)
+  }
+
   #idle(): void {
     if (this.#busy) throw new Phi2Error('PHI2_BUSY', 'This chat is still answering. Await or abort the answer first.')
   }
@@ -177,13 +262,11 @@ export class Chat {
   // Tokens grow with turns, so the number is searched by halves.
   async #fit(
     turns: readonly ChatTurn[],
-    message: string,
+    text: (kept: readonly ChatTurn[]) => string,
     maxTokens: number,
   ): Promise<{ tokens: Int32Array; dropped: number }> {
-    const { engine, sequenceSize } = this.#context
-    const { user, assistant, head } = this
-    const render = (dropped: number): Promise<Int32Array> =>
-      tokenizeText(engine, chatPrompt({ user, assistant, head, turns: turns.slice(dropped), message }), false)
+    const { sequenceSize } = this.#context.info
+    const render = (dropped: number): Promise<Int32Array> => this.#tokenize(text(turns.slice(dropped)))
     const room = sequenceSize - Math.min(maxTokens, Math.floor(sequenceSize / 2))
     this.#dropped = Math.min(this.#dropped, turns.length)
     const whole = await render(this.#dropped)

@@ -24,6 +24,7 @@ export type Phi2ErrorCode =
   | 'PHI2_CHECKSUM_MISMATCH'
   | 'PHI2_NO_SPACE'
   | 'PHI2_INVALID_TRANSCRIPT'
+  | 'PHI2_INVALID_STATE'
   | 'PHI2_IO'
 
 /**

@@ -7,13 +7,19 @@ import { stopProfiles } from './stops.js'
 /**
  * Runs the model over tokens without generating: log p(token i | tokens before it) for i ≥ 1, and the raw logits at the
  * positions asked for (positions × vocabulary size, row-major, positions ascending).
- * @throws {Phi2Error} as `Phi2.ask`.
+ * @throws {Phi2Error} as `Phi2.ask`; `signal.reason` when aborted.
  */
 export async function evaluate(
   engine: NativeEngine,
   dispatcher: Dispatcher,
   tokens: Int32Array,
-  wanted: { logprobs?: boolean; logitPositions?: readonly number[] },
+  wanted: {
+    logprobs?: boolean
+    logitPositions?: readonly number[]
+    /** For the cells that stay in the cache: what is there already is not computed again. */
+    cached?: boolean
+    signal?: AbortSignal | undefined
+  },
 ): Promise<{ logprobs: Float32Array; logits: Float32Array }> {
   const { sampler } = resolveGenerate(undefined, { temperature: 0, profile: stopProfiles.none, profileName: 'none' })
   const request: NativeRequest = {
@@ -24,14 +30,22 @@ export async function evaluate(
     at_line_start: false,
     n_probs: -1,
     prompt_logprobs: wanted.logprobs ?? false,
-    reproducible: true,
+    reproducible: !wanted.cached,
     logit_positions: Int32Array.from(wanted.logitPositions ?? []),
   }
+  const { signal } = wanted
+  signal?.throwIfAborted()
+  let abort = (): void => {}
   const end = await new Promise<NativeEndEvent>((resolve, reject) => {
-    dispatcher.submit(engine, request, { onChunk: () => {}, onEnd: resolve, onError: reject })
-  }).catch((error) => {
-    throw nativeError(error)
+    const id = dispatcher.submit(engine, request, { onChunk: () => {}, onEnd: resolve, onError: reject })
+    abort = () => engine.abort(id)
+    signal?.addEventListener('abort', abort, { once: true })
   })
+    .catch((error) => {
+      throw nativeError(error)
+    })
+    .finally(() => signal?.removeEventListener('abort', abort))
+  signal?.throwIfAborted()
   if (end.error) throw new Phi2Error(end.error.code as Phi2ErrorCode, end.error.message)
   if (end.reason === 'abort') throw new Phi2Error('PHI2_CLOSED', 'The model was closed during the computation.')
   return { logprobs: end.promptLogprobs ?? new Float32Array(0), logits: end.logits ?? new Float32Array(0) }

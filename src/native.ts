@@ -74,6 +74,20 @@ export interface NativeEngine {
   pause(id: number): void
   resume(id: number): void
   stats(): NativeStats
+  /** Bytes that one token takes up in the KV cache. */
+  readonly cellBytes: number
+  /** How many of these tokens are cached. */
+  cachedPrefix(tokens: Int32Array): Promise<number>
+  /**
+   * Copies the cells of some of the tokens, from position `first` on, into `bytes`: layer by layer the keys, token by
+   * token, then the values likewise. False when the tokens are not cached. `bytes` belongs to the addon until then.
+   */
+  readCells(tokens: Int32Array, first: number, bytes: Uint8Array): Promise<boolean>
+  /**
+   * Puts such cells into the cache. False when the tokens before `first` are not cached. Waits in the queue like an
+   * answer; to cancel rejects with `PHI2_ABORTED`. Numbers that no model computes reject with `PHI2_INVALID_STATE`.
+   */
+  writeCells(tokens: Int32Array, first: number, bytes: Uint8Array): NativeTask<boolean>
   /** A longer prompt has more tokens than a sequence can hold, whatever it says. */
   readonly maxPromptBytes: number
   /** Aborts what runs, joins the thread, frees the context, delivers the last events. Idempotent. */

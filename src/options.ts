@@ -7,6 +7,8 @@ import type {
   GenerateOptions,
   LoadOptions,
   MirostatOptions,
+  RestoreStateOptions,
+  SaveStateOptions,
   StopProfile,
   StopProfileName,
   StopRule,
@@ -171,6 +173,17 @@ export const loadSchema = {
   signal: { type: 'signal', doc: 'Aborts the load', cli: false },
   onProgress: { type: 'function', doc: 'Progress of the load', cli: false },
 } as const satisfies Record<keyof LoadOptions, OptionSpec>
+
+export const saveStateSchema = {
+  state: { type: 'string', doc: 'File for the KV cache', cli: false },
+  signal: { type: 'signal', doc: 'Aborts saving', cli: false },
+  onProgress: { type: 'function', doc: 'Progress of saving', cli: false },
+} as const satisfies Record<keyof SaveStateOptions, OptionSpec>
+
+export const restoreStateSchema = {
+  signal: { type: 'signal', doc: 'Aborts restoring', cli: false },
+  onProgress: { type: 'function', doc: 'Progress of restoring', cli: false },
+} as const satisfies Record<keyof RestoreStateOptions, OptionSpec>
 
 const drySchema = {
   multiplier: { type: 'number', min: 0, max: 100, default: 0.8, doc: 'Strength; 0 is off', cli: false },

@@ -3,6 +3,7 @@ import { Chat } from './chat.js'
 import { Dispatcher } from './dispatcher.js'
 import { nativeError, optionError } from './errors.js'
 import { Generation } from './generation.js'
+import { ModelFile } from './model-file.js'
 import { provideModel } from './models/provide.js'
 import type { ResolvedModel } from './models/resolve.js'
 import { loadAddon, type NativeEngine } from './native.js'
@@ -36,12 +37,14 @@ export class Phi2 implements AsyncDisposable {
   readonly info: ModelInfo
   readonly #engine: NativeEngine
   readonly #dispatcher: Dispatcher
+  readonly #modelFile: ModelFile
   #closing: Promise<void> | undefined
 
-  private constructor(engine: NativeEngine, dispatcher: Dispatcher, info: ModelInfo) {
+  private constructor(engine: NativeEngine, dispatcher: Dispatcher, info: ModelInfo, modelFile: ModelFile) {
     this.#engine = engine
     this.#dispatcher = dispatcher
     this.info = info
+    this.#modelFile = modelFile
   }
 
   /**
@@ -56,13 +59,14 @@ export class Phi2 implements AsyncDisposable {
     const resolved = resolveLoad(options)
     resolved.signal?.throwIfAborted()
     const { model, onProgress } = await provideModel(resolved.model, resolved)
+    const modelFile = await ModelFile.at(model.path)
     const dispatcher = new Dispatcher()
     const { threads, warning } = chooseThreads(resolved.threads, model.bytes)
     const engine = await loadEngine(model, { ...resolved, onProgress, threads }, dispatcher)
     const { kvType, flashAttention } = resolved
     const { path, embedded } = model
     const { info } = engine
-    return new Phi2(engine, dispatcher, {
+    const whole: ModelInfo = {
       ...info,
       path,
       embedded,
@@ -73,7 +77,8 @@ export class Phi2 implements AsyncDisposable {
       flashAttention,
       warnings: warning === undefined ? info.warnings : [...info.warnings, warning],
       threads,
-    })
+    }
+    return new Phi2(engine, dispatcher, whole, modelFile)
   }
 
   /**
@@ -115,7 +120,12 @@ export class Phi2 implements AsyncDisposable {
 
   /** Begins a conversation in Phi-2's chat format (`Alice: …\nBob: …`), or goes on with a saved one. */
   chat(options?: ChatOptions | SavedChat): Chat {
-    const context = { engine: this.#engine, dispatcher: this.#dispatcher, sequenceSize: this.info.sequenceSize }
+    const context = {
+      engine: this.#engine,
+      dispatcher: this.#dispatcher,
+      info: this.info,
+      modelFile: this.#modelFile,
+    }
     const saved = typeof options === 'object' && options !== null && ('turns' in options || 'format' in options)
     return saved ? Chat.fromSaved(context, options) : new Chat(context, options)
   }

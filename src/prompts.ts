@@ -31,6 +31,11 @@ export function chatPrompt({ message, ...history }: ChatPromptParts): string {
   return [...transcriptLines(history), said(user, message), `${assistant}:`].join('\n')
 }
 
+/** The beginning of a chat's next prompt, up to where the message goes. Its tokens begin those of that prompt. */
+export function chatOpening(history: ChatTranscriptParts): string {
+  return [...transcriptLines(history), `${history.user}:`].join('\n')
+}
+
 /** A conversation as the model reads it. */
 export function chatTranscript(history: ChatTranscriptParts): string {
   return transcriptLines(history).join('\n')

@@ -197,6 +197,46 @@ export interface SavedChat {
   assistant: string
   head: string
   turns: ChatTurn[]
+  /** Only of `save({ state })`. */
+  state?: SavedState
+}
+
+/** Where the KV cache of a saved chat lies, and how its file is known again. */
+export interface SavedState {
+  /** As it was given to `save`; a relative one is looked for in the working directory. */
+  file: string
+  tokens: number
+  /** Size of the file. */
+  bytes: number
+  /** Of the file's header, which holds the hashes of the rest. */
+  sha256: string
+  /** Oldest turns that are not in it, because they no longer fit the context. */
+  droppedTurns: number
+}
+
+/** Options of `Chat.save` with the KV cache. */
+export interface SaveStateOptions {
+  /** The file to write, replaced if it is there: 320 KiB a token of a full-size Phi-2 with F16 cells. */
+  state: string
+  /** Aborting rejects with `signal.reason` and leaves no file. */
+  signal?: AbortSignal
+  /** 0 to 1. */
+  onProgress?: (fraction: number) => void
+}
+
+/** Options of `Chat.restoreState`. */
+export interface RestoreStateOptions {
+  signal?: AbortSignal
+  /** 0 to 1. */
+  onProgress?: (fraction: number) => void
+}
+
+/** What became of a saved chat's state. */
+export interface RestoredState {
+  /** Tokens whose KV cells are back, without being decoded again. */
+  tokens: number
+  /** Why the rest, or all of it, could not be used: then the chat's text is read anew. */
+  error?: Error
 }
 
 export type KvType = 'f16' | 'bf16' | 'f32'

@@ -5,6 +5,7 @@
 
 #include "addon/addon_data.h"
 #include "addon/arrays.h"
+#include "addon/cells_wrap.h"
 #include "addon/errors.h"
 #include "addon/model_wrap.h"
 #include "addon/options.h"
@@ -61,6 +62,10 @@ Napi::Function EngineWrap::Define(Napi::Env env) {
                          InstanceMethod<&EngineWrap::Pause>("pause"),
                          InstanceMethod<&EngineWrap::Resume>("resume"),
                          InstanceMethod<&EngineWrap::Stats>("stats"),
+                         InstanceAccessor<&EngineWrap::CellBytes>("cellBytes"),
+                         InstanceMethod<&EngineWrap::CachedPrefix>("cachedPrefix"),
+                         InstanceMethod<&EngineWrap::ReadCells>("readCells"),
+                         InstanceMethod<&EngineWrap::WriteCells>("writeCells"),
                          InstanceMethod<&EngineWrap::Close>("close"),
                          InstanceMethod<&EngineWrap::Free>("free"),
                          InstanceAccessor<&EngineWrap::MaxPromptBytes>("maxPromptBytes"),
@@ -108,9 +113,11 @@ void EngineWrap::Forget() {
   Napi::Env(env_).GetInstanceData<AddonData>()->to_stop.erase(this);
 }
 
-Engine& EngineWrap::OpenEngine(Napi::Env env) {
+Engine& EngineWrap::OpenEngine(Napi::Env env) { return *SharedEngine(env); }
+
+const std::shared_ptr<Engine>& EngineWrap::SharedEngine(Napi::Env env) {
   if (closing_) throw ToJs(env, ClosedError());
-  return *parts_.engine;
+  return parts_.engine;
 }
 
 const std::shared_ptr<Model>& EngineWrap::OpenModel(Napi::Env env) {
@@ -203,6 +210,22 @@ Napi::Value EngineWrap::Stats(const Napi::CallbackInfo& info) {
   object.Set("steps", static_cast<double>(stats.steps));
   object.Set("decodedTokens", static_cast<double>(stats.decoded_tokens));
   return object;
+}
+
+Napi::Value EngineWrap::CellBytes(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(parts_.engine->kv_shape().cell_bytes()));
+}
+
+Napi::Value EngineWrap::CachedPrefix(const Napi::CallbackInfo& info) {
+  return phi2::CachedPrefix(info, SharedEngine(info.Env()));
+}
+
+Napi::Value EngineWrap::ReadCells(const Napi::CallbackInfo& info) {
+  return phi2::ReadCells(info, SharedEngine(info.Env()));
+}
+
+Napi::Value EngineWrap::WriteCells(const Napi::CallbackInfo& info) {
+  return phi2::WriteCells(info, SharedEngine(info.Env()));
 }
 
 Napi::Value EngineWrap::Close(const Napi::CallbackInfo& info) {

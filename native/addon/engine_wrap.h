@@ -41,11 +41,16 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap>, private StopsAtExit {
   void Pause(const Napi::CallbackInfo& info);
   void Resume(const Napi::CallbackInfo& info);
   Napi::Value Stats(const Napi::CallbackInfo& info);
+  Napi::Value CellBytes(const Napi::CallbackInfo& info);
+  Napi::Value CachedPrefix(const Napi::CallbackInfo& info);
+  Napi::Value ReadCells(const Napi::CallbackInfo& info);
+  Napi::Value WriteCells(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
   Napi::Value Free(const Napi::CallbackInfo& info);
 
   static void OnEnvironmentEnd(void* data);
   Engine& OpenEngine(Napi::Env env);
+  const std::shared_ptr<Engine>& SharedEngine(Napi::Env env);
   /// The vocabulary outlives the engine: events that are delivered while it closes still need it.
   const std::shared_ptr<Model>& OpenModel(Napi::Env env);
   void StopForExit() override;

@@ -13,12 +13,17 @@ namespace phi2 {
 
 Engine::Engine(std::shared_ptr<Model> model, const EngineOptions& options, EventSink* sink)
     : model_(std::move(model)), sink_(sink) {
-  context_ = std::make_unique<Context>(*model_, options, ShouldAbortStep, this);
+  EngineOptions with_transit = options;
+  ++with_transit.n_seq_max;  // the cache keeps one for itself
+  context_ = std::make_unique<Context>(*model_, with_transit, ShouldAbortStep, this);
   n_ctx_ = context_->n_ctx();
   n_batch_ = context_->n_batch();
-  n_seq_max_ = context_->n_seq_max();
+  n_seq_max_ = options.n_seq_max;
   n_ctx_seq_ = std::min(n_ctx_, static_cast<uint32_t>(llama_model_n_ctx_train(model_->get())));
-  cache_ = std::make_unique<KvCache>(*context_);
+  const llama_model* shaped = model_->get();
+  kv_shape_ = {static_cast<uint32_t>(llama_model_n_layer(shaped)), static_cast<uint32_t>(llama_model_n_embd(shaped)),
+               options.type_kv};
+  cache_ = std::make_unique<KvCache>(*context_, kv_shape_);
   builder_ = std::make_unique<BatchBuilder>(n_batch_, context_->n_outputs(), AbortCallbackWorks());
   thread_ = std::thread([this] { Run(); });
 }
@@ -111,6 +116,35 @@ std::future<void> Engine::Post(std::function<void()> work) {
   return task->get_future();
 }
 
+size_t Engine::CachedPrefix(const std::vector<llama_token>& tokens) {
+  size_t n = 0;
+  Post([&] { n = cache_->LongestPrefix(tokens); }).get();
+  return n;
+}
+
+bool Engine::ReadCells(const std::vector<llama_token>& tokens, size_t first, size_t n, uint8_t* plain) {
+  // Made here, so that the engine thread finds the memory ready.
+  std::vector<uint8_t> cells(EngineCellsSize(kv_shape_, n));
+  bool found = false;
+  Post([&] { found = cache_->Read(tokens, first, n, cells); }).get();
+  if (found) FromEngineCells(kv_shape_, first, n, cells, plain);
+  return found;
+}
+
+uint32_t Engine::WriteCells(std::vector<llama_token> tokens, size_t first, const uint8_t* plain,
+                            std::future<bool>& done) {
+  if (!AllOrdinary(kv_shape_.type, plain, (tokens.size() - first) * kv_shape_.cell_bytes())) {
+    throw Error("PHI2_INVALID_STATE", "The saved cells hold numbers that no model computes.");
+  }
+  RequestSpec spec;
+  spec.tokens = std::move(tokens);
+  spec.cells = std::make_shared<CellsToWrite>();
+  spec.cells->first = first;
+  spec.cells->plain = plain;
+  done = spec.cells->done.get_future();
+  return Submit(std::move(spec));
+}
+
 /// Returns false when the engine is closing: the command is dropped.
 bool Engine::Send(Command command) {
   std::lock_guard<std::mutex> lock(mutex_);
@@ -157,8 +191,11 @@ void Engine::Run() {
       room_changed_ = true;
     }
   }
-  if (silent_) return;
   while (!queued_.empty()) active_.push_back(queued_.PopFront());
+  if (silent_) {
+    active_.clear();  // with their promises: whoever waits for one goes on
+    return;
+  }
   for (auto& sequence : active_) sequence->End(EndReason::kAbort);
   Settle();
 }
@@ -215,7 +252,27 @@ void Engine::Admit() {
     if (!place) break;
     sequence.Admit(place->slot, place->reuse, static_cast<int32_t>(n_ctx_seq_));
     active_.push_back(queued_.PopFront());
+    if (spec.cells) PutCells(sequence);
   }
+}
+
+/// The whole of what such a request does.
+void Engine::PutCells(Sequence& sequence) {
+  CellsToWrite& cells = *sequence.spec().cells;
+  const size_t held = sequence.n_past;
+  try {
+    if (held >= cells.first) {
+      cache_->ClaimCells(sequence.seq_id, sequence.n_prompt());
+      cache_->MakeRoom();
+      cache_->Write(sequence.seq_id, cells.first, cells.plain, sequence.n_prompt() - cells.first, held - cells.first);
+      sequence.n_past = sequence.n_prompt();
+      cache_->Keep(sequence.seq_id, sequence.tokens(), sequence.n_past);
+      cells.written = true;
+    }
+  } catch (...) {
+    cells.failure = std::current_exception();
+  }
+  sequence.End(EndReason::kLength);
 }
 
 void Engine::Step() {
@@ -321,8 +378,17 @@ void Engine::Settle() {
       std::lock_guard<std::mutex> lock(mutex_);
       abort_flags_.erase(sequence->id());
     }
+    Ending ending = sequence->TakeEnding();
+    if (const auto& cells = sequence->spec().cells) {
+      if (ending.reason == EndReason::kAbort) {
+        cells->failure = std::make_exception_ptr(
+            stop_now_ ? ClosedError() : Error("PHI2_ABORTED", "Putting cells into the cache was aborted."));
+      }
+      cells->Settle();
+      continue;
+    }
     Deliver(*sequence);
-    sink_->OnEnd(sequence->id(), sequence->TakeEnding());
+    sink_->OnEnd(sequence->id(), std::move(ending));
   }
 }
 

@@ -67,6 +67,19 @@ class Engine {
   /// future; PHI2_CLOSED does if the engine closes before, or has closed. Wait on worker threads only.
   std::future<void> Post(std::function<void()> work);
 
+  /// Cells of tokens, in and out of the cache, without a step. The three block until the engine thread has had its
+  /// turn: worker threads only. They throw PHI2_CLOSED. Cells are in their plain form, see kv_cells.h.
+  const KvShape& kv_shape() const { return kv_shape_; }
+  /// How many of these tokens are cached.
+  size_t CachedPrefix(const std::vector<llama_token>& tokens);
+  /// Copies n cells out, from position `first` on; false if these tokens are not cached.
+  bool ReadCells(const std::vector<llama_token>& tokens, size_t first, size_t n, uint8_t* plain);
+  /// Starts a request that puts the cells of all tokens from position `first` on into the cache, where they stay like
+  /// those of any request that has ended. It waits in the queue like any other and can be aborted by its id. The future
+  /// says false if the tokens before `first` are not cached; it throws PHI2_ABORTED. PHI2_INVALID_STATE for numbers
+  /// that no model computes; else what Submit() throws.
+  uint32_t WriteCells(std::vector<llama_token> tokens, size_t first, const uint8_t* plain, std::future<bool>& done);
+
   void Close();
 
   /// Close() for a process that is about to end: the sink hears nothing more.
@@ -99,6 +112,7 @@ class Engine {
   void SetPaused(uint32_t id, bool paused);
   Sequence* Find(uint32_t id) const;
   void Admit();
+  void PutCells(Sequence& sequence);
   void Step();
   void OnDecoded();
   void OnAborted();
@@ -114,6 +128,7 @@ class Engine {
   uint32_t n_batch_ = 0;
   uint32_t n_seq_max_ = 0;
   uint32_t n_ctx_seq_ = 0;
+  KvShape kv_shape_;
 
   std::unique_ptr<Context> context_;
 

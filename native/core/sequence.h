@@ -3,6 +3,8 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <exception>
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,6 +15,23 @@
 #include "core/utf8.h"
 
 namespace phi2 {
+
+/// Cells that come from outside instead of being computed, and what became of them.
+struct CellsToWrite {
+  size_t first = 0;                ///< their first position
+  const uint8_t* plain = nullptr;  ///< up to the end of the prompt, see kv_cells.h; must last until `done`
+  bool written = false;            ///< else the tokens before them are not cached (any more), or there is a failure
+  std::exception_ptr failure;
+  std::promise<bool> done;
+
+  void Settle() {
+    if (failure) {
+      done.set_exception(failure);
+    } else {
+      done.set_value(written);
+    }
+  }
+};
 
 /// Everything that one request consists of; frozen at Submit().
 struct RequestSpec {
@@ -27,6 +46,7 @@ struct RequestSpec {
   /// nothing else is running. Beside other requests it shares their steps.
   bool reproducible = false;
   std::vector<int32_t> logit_positions;  ///< ascending prompt positions whose raw logits come back
+  std::shared_ptr<CellsToWrite> cells;   ///< the request only puts these into the cache: nothing is decoded
 };
 
 /// Text that became certain since the last chunk, with the tokens that begin in it.
