@@ -4,6 +4,7 @@ import { copyFile, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, write
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Chat } from '../../src/chat.js'
+import type { Phi2Error } from '../../src/errors.js'
 import { packageRoot } from '../../src/package-root.js'
 import { Phi2 } from '../../src/phi2.js'
 import { cellBytes, encodeHeader, pieceRanges, readHeader, type StateHeader } from '../../src/state-format.js'
@@ -334,7 +335,9 @@ for (const flashAttention of [true, false]) {
     const chat = other.chat(extreme)
     const beside = other.ask('Why is the sky blue?')
     // Sums of such numbers can overflow.
-    await chat.say(question, { ...greedy, maxTokens: 40 }).catch(({ code }) => assert.equal(code, 'PHI2_DECODE_FAILED'))
+    await chat
+      .say(question, { ...greedy, maxTokens: 40 })
+      .catch((error: Phi2Error) => assert.equal(error.code, 'PHI2_DECODE_FAILED'))
     assert.deepEqual(chat.restored, { tokens: state.tokens })
     assert.equal((await beside).text, expected.text)
     assert.equal((await other.ask('Why is the sky blue?')).text, expected.text)

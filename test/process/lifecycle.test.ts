@@ -4,6 +4,20 @@ import { runChild } from '../helpers/child.js'
 
 const long = `{ profile: 'none', maxTokens: 1900, logitBias: { 50256: -Infinity } }`
 
+// A saved chat, and another model with two places that knows nothing of it.
+const state = `
+  const [{ mkdtempSync, rmSync }, { tmpdir }, { join }] = await Promise.all(['fs', 'os', 'path'].map((name) => import('node:' + name)))
+  const folder = mkdtempSync(join(tmpdir(), 'phi2-state-'))
+  process.on('exit', () => rmSync(folder, { recursive: true }))
+  const file = join(folder, 'chat.kv')
+  const turns = Array.from({ length: 30 }, () => ({ user: 'What is one plus two?', assistant: 'Three.' }))
+  const chat = { format: 'phi2-chat', version: 1, user: 'Alice', assistant: 'Bob', head: '', turns }
+  const first = await Phi2.load({ model: 'tiny' })
+  const saved = await first.chat(chat).save({ state: file })
+  await first.close()
+  const other = await Phi2.load({ model: 'tiny', maxSequences: 2 })
+  ready();`
+
 /** Each program must end by itself with code 0 and say nothing on stderr. */
 const stages: Record<string, string> = {
   'the addon is imported and not used': 'ready()',
@@ -24,6 +38,12 @@ const stages: Record<string, string> = {
   'a reader has stopped reading and forgotten its answer': `const phi2 = await Phi2.load({ model: 'tiny' }); ready(); await phi2.complete('Hi', { ...${long}, highWaterMark: 1 })[Symbol.asyncIterator]().next()`,
   'several models are open': `const all = await Promise.all([1, 2, 3].map(() => Phi2.load({ model: 'tiny' }))); ready(); await Promise.all(all.map((phi2) => phi2.ask('Hi')))`,
   'closing overlaps a long tokenization': `const phi2 = await Phi2.load({ model: 'tiny' }); ready(); void phi2.tokenize('word '.repeat(200000)); await phi2.close()`,
+  'a chat is saved with its state and restored': `${state} await other.chat(saved).restoreState()`,
+  'a state is being saved and the process exits': `${state} void other.chat(saved).save({ state: file, onProgress: () => process.exit(0) })`,
+  'a state is being saved and the model is closed': `${state} void other.chat(saved).save({ state: file }).catch(() => {}); setTimeout(() => other.close(), 5)`,
+  'a state is being restored and the process exits': `${state} void other.chat(saved).restoreState({ onProgress: () => process.exit(0) })`,
+  'a state waits for its place and the process exits': `${state} void other.complete('Hi', ${long}); void other.complete('Ho', ${long}); void other.chat(saved).restoreState(); setTimeout(() => process.exit(0), 100)`,
+  'a state waits for its place and the model is closed': `${state} for (const text of ['Hi', 'Ho']) other.complete(text, ${long}).catch(() => {}); other.chat(saved).restoreState().catch(() => {}); setTimeout(() => other.close(), 100)`,
 }
 
 for (const [stage, program] of Object.entries(stages)) {
