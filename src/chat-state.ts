@@ -1,5 +1,5 @@
 import { Phi2Error } from './errors.js'
-import { readState, type StateContext, type TransferOptions } from './state-file.js'
+import type { StateContext, TransferOptions } from './state-file.js'
 import type { RestoredState, SavedState } from './types.js'
 
 /** The KV cache of a saved chat, which is brought back once, for the chat and its forks. */
@@ -31,6 +31,8 @@ export class ChatState {
   async #restore(options: TransferOptions): Promise<void> {
     const restored: RestoredState = { tokens: 0 }
     try {
+      // Few chats have one, so it is not loaded with the others.
+      const { readState } = await import('./state-file.js')
       await readState(this.#context, await this.#tokens(), this.#saved, options, restored)
       this.#restored = restored
     } catch (error) {

@@ -4,7 +4,7 @@ import { Generation } from './generation.js'
 import { checkOptions, generateSchema, resolveGenerate, restoreStateSchema, saveStateSchema } from './options.js'
 import type { Phi2 } from './phi2.js'
 import { chatOpening, chatPrompt, chatTranscript } from './prompts.js'
-import { type StateContext, writeState } from './state-file.js'
+import type { StateContext } from './state-file.js'
 import { chatProfile } from './stops.js'
 import { tokenizeText } from './tokenize.js'
 import type {
@@ -205,6 +205,7 @@ export class Chat {
     if (path === undefined || path === '') throw optionError('range', 'Expected the name of a file for state')
     const render = (turns: readonly ChatTurn[]) => chatOpening({ ...this.#speakers, turns })
     const { tokens, dropped } = await this.#fit(saved.turns, render, this.#maxTokens)
+    const { writeState } = await import('./state-file.js')
     return { ...saved, state: { ...(await writeState(this.#context, tokens, path, transfer)), droppedTurns: dropped } }
   }
 

@@ -1,5 +1,4 @@
 import { stat } from 'node:fs/promises'
-import { Worker } from 'node:worker_threads'
 import { Phi2Error } from './errors.js'
 
 // As text, because a worker cannot be started from TypeScript, and a bundler would not carry a second file along.
@@ -48,6 +47,7 @@ export class ModelFile {
   }
 
   async #compute(): Promise<string> {
+    const { Worker } = await import('node:worker_threads')
     const worker = new Worker(program, { eval: true, workerData: this.#path, execArgv: [] })
     const { identity, hash } = await new Promise<{ identity: string; hash: string }>((resolve, reject) => {
       worker.once('message', resolve)

@@ -337,7 +337,7 @@ for (const flashAttention of [true, false]) {
     // Sums of such numbers can overflow.
     await chat
       .say(question, { ...greedy, maxTokens: 40 })
-      .catch((error: Phi2Error) => assert.equal(error.code, 'PHI2_DECODE_FAILED'))
+      .catch((error) => assert.equal((error as Phi2Error).code, 'PHI2_DECODE_FAILED'))
     assert.deepEqual(chat.restored, { tokens: state.tokens })
     assert.equal((await beside).text, expected.text)
     assert.equal((await other.ask('Why is the sky blue?')).text, expected.text)
