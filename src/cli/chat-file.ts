@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { open, readFile, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { Phi2Error } from '../errors.js'
 import type { SavedChat } from '../types.js'
 import { codeOf } from './errors.js'
 
 /**
- * Writes a saved chat beside its file and renames it, so that a full disk or a crash leaves the old file whole.
+ * Writes a saved chat beside its file and renames it, so that a full disk or a crash leaves the old file whole. A state is
+ * named without its folder, so that both files can be moved together.
  * @throws {Phi2Error} `PHI2_IO`
  */
 export async function writeChat(path: string, saved: SavedChat): Promise<void> {
@@ -16,7 +17,9 @@ export async function writeChat(path: string, saved: SavedChat): Promise<void> {
   try {
     const file = await open(beside, 'wx')
     try {
-      await file.writeFile(`${JSON.stringify(saved, null, 2)}\n`)
+      const { state } = saved
+      const named = state === undefined ? saved : { ...saved, state: { ...state, file: basename(state.file) } }
+      await file.writeFile(`${JSON.stringify(named, null, 2)}\n`)
       await file.sync()
     } finally {
       await file.close()
@@ -28,8 +31,14 @@ export async function writeChat(path: string, saved: SavedChat): Promise<void> {
   }
 }
 
+/** Where the KV cache of a chat is kept that is saved as `path`. */
+export function stateFile(path: string): string {
+  return `${expandHome(path)}.kv`
+}
+
 /**
- * Reads what {@link writeChat} wrote. Whether its parts are right is checked by `phi2.chat`.
+ * Reads what {@link writeChat} wrote. Whether its parts are right is checked by `phi2.chat`. The file of a state is looked
+ * for where the chat's is.
  * @throws {Phi2Error} `PHI2_IO`, `PHI2_INVALID_TRANSCRIPT` when it is not JSON
  */
 export async function readChat(path: string): Promise<SavedChat> {
@@ -50,7 +59,13 @@ export async function readChat(path: string): Promise<SavedChat> {
   if (typeof saved !== 'object' || saved === null || !('turns' in saved)) {
     throw new Phi2Error('PHI2_INVALID_TRANSCRIPT', `${path} holds no turns. ${expected}`)
   }
-  return saved as SavedChat
+  return withStateBeside(expandHome(path), saved as SavedChat)
+}
+
+function withStateBeside(path: string, saved: SavedChat): SavedChat {
+  const file = saved.state?.file
+  if (typeof file !== 'string') return saved
+  return { ...saved, state: { ...saved.state!, file: resolve(dirname(path), file) } }
 }
 
 /** No shell expands `~/` in a name that was typed inside the program. */

@@ -1,7 +1,16 @@
-import type { ChatAnswer, ChatOptions, ChatTurn, GenerateOptions, ModelInfo, SavedChat } from '../types.js'
+import type {
+  ChatAnswer,
+  ChatOptions,
+  ChatTurn,
+  GenerateOptions,
+  ModelInfo,
+  RestoreStateOptions,
+  SavedChat,
+  SaveStateOptions,
+} from '../types.js'
 import type { Streaming } from './answer.js'
-import { readChat, writeChat } from './chat-file.js'
-import { formatPairs, formatStats, formatTable } from './output.js'
+import { readChat, stateFile, writeChat } from './chat-file.js'
+import { formatBytes, formatPairs, formatStats, formatTable } from './output.js'
 import { nearestOption } from './suggest.js'
 
 /** What the REPL needs of a `Chat`. */
@@ -15,6 +24,8 @@ export interface ReplChat {
   undo(): ChatTurn | undefined
   reset(): void
   save(): SavedChat
+  save(options: SaveStateOptions): Promise<SavedChat>
+  restoreState(options?: RestoreStateOptions): Promise<number>
 }
 
 /** What the REPL needs of a `Phi2`. */
@@ -33,6 +44,10 @@ export interface ReplSession {
   /** Something said by the program, not by the model. */
   note(text: string): Promise<void>
   retry(): Promise<void>
+  /** Goes on with another chat. */
+  open(chat: SavedChat): Promise<void>
+  /** Work that may take a moment: shown at a terminal. Gives undefined, and has said so, when Ctrl-C stopped it. */
+  wait<T>(label: string, work: (options: RestoreStateOptions) => Promise<T>): Promise<T | undefined>
   leave(): void
 }
 
@@ -78,11 +93,19 @@ export const replCommands: readonly ReplCommand[] = [
   },
   {
     name: 'save',
-    argument: '<file>',
-    doc: 'write the chat to a file',
-    run: async (session, path) => {
-      await writeChat(path, session.chat.save())
-      await session.note(`Saved ${count(session.chat.turns.length, 'turn')} to ${path}`)
+    argument: '<file> [--state]',
+    doc: 'write the chat to a file; --state: with its KV cache in <file>.kv',
+    run: async (session, argument) => {
+      const [, given, state] = /^(.*?)(\s+--state)?$/s.exec(argument)!
+      const path = unquote(given!)
+      const { chat } = session
+      const saved = state
+        ? await session.wait('saving', (options) => chat.save({ ...options, state: stateFile(path) }))
+        : chat.save()
+      if (saved === undefined) return
+      await writeChat(path, saved)
+      const size = saved.state ? `, with ${formatBytes(saved.state.bytes)} of state` : ''
+      await session.note(`Saved ${count(saved.turns.length, 'turn')} to ${path}${size}`)
     },
   },
   {
@@ -90,9 +113,9 @@ export const replCommands: readonly ReplCommand[] = [
     argument: '<file>',
     doc: 'go on with a saved chat',
     run: async (session, path) => {
-      session.chat = session.phi2.chat(await readChat(path))
-      session.lastAnswer = undefined
-      await session.note(`Loaded ${count(session.chat.turns.length, 'turn')} from ${path}`)
+      const saved = await readChat(path)
+      await session.open(saved)
+      await session.note(`Loaded ${count(saved.turns.length, 'turn')} from ${path}`)
     },
   },
   {

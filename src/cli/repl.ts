@@ -1,8 +1,9 @@
-import type { ChatAnswer, ChatOptions, GenerateOptions, SavedChat } from '../types.js'
+import type { ChatAnswer, ChatOptions, GenerateOptions, RestoreStateOptions, SavedChat } from '../types.js'
 import type { Streaming } from './answer.js'
 import type { InputStream, OutputStream } from './command.js'
 import { describeError, EXIT_FAILED, OutputClosed } from './errors.js'
 import { formatStats, write, writeNote } from './output.js'
+import { ProgressLine } from './progress-line.js'
 import {
   completeCommand,
   count,
@@ -49,7 +50,7 @@ class Repl implements ReplSession {
   readonly #streams: ReplStreams
   readonly #options: ReplOptions
   readonly #reader: LineReader
-  /** Stops the answer that is being printed. */
+  /** Stops the answer that is being printed, or other work that takes a moment. */
   #stop: AbortController | undefined
   #droppedTurns = 0
   #failed = false
@@ -73,6 +74,8 @@ class Repl implements ReplSession {
     const end = (): void => this.#reader.close()
     signal.addEventListener('abort', end)
     try {
+      const { chat } = this.#options
+      if (chat !== undefined && 'turns' in chat) await this.#restoreState(chat)
       await this.#converse()
       signal.throwIfAborted()
       return this.#failed && !this.#streams.terminal ? EXIT_FAILED : 0
@@ -125,6 +128,31 @@ class Repl implements ReplSession {
     await this.#answer((given) => this.chat.retry(given), options)
   }
 
+  async open(saved: SavedChat): Promise<void> {
+    this.chat = this.phi2.chat(saved)
+    this.lastAnswer = undefined
+    await this.#restoreState(saved)
+  }
+
+  async #restoreState({ state }: SavedChat): Promise<void> {
+    if (state === undefined) return
+    try {
+      await this.wait('restoring', (options) => this.chat.restoreState(options))
+    } catch (error) {
+      if (this.#options.signal.aborted) throw error
+      await this.note(`${describeError(error, this.#options.debug)}\nThe chat is read anew with the next message.`)
+    }
+  }
+
+  async wait<T>(label: string, work: (options: RestoreStateOptions) => Promise<T>): Promise<T | undefined> {
+    const progress = new ProgressLine(this.#streams.notes, label)
+    try {
+      return await this.#stoppable((signal) => work({ signal, onProgress: (fraction) => progress.update(fraction) }))
+    } finally {
+      progress.end()
+    }
+  }
+
   leave(): void {
     this.#leaving = true
   }
@@ -138,17 +166,25 @@ class Repl implements ReplSession {
     options: GenerateOptions = {},
   ): Promise<void> {
     const { output, terminal } = this.#streams
-    const stop = new AbortController()
-    this.#stop = stop
-    try {
-      const generation = start({ ...options, signal: AbortSignal.any([stop.signal, this.#options.signal]) })
+    await this.#stoppable(async (signal) => {
+      const generation = start({ ...options, signal })
       if (terminal) await write(terminal, `${this.chat.assistant}: `)
       const answer = await this.#print(generation, output)
       this.lastAnswer = answer
       await this.#report(answer)
+    })
+  }
+
+  /** Undefined when Ctrl-C stopped it. */
+  async #stoppable<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
+    const stop = new AbortController()
+    this.#stop = stop
+    try {
+      return await work(AbortSignal.any([stop.signal, this.#options.signal]))
     } catch (error) {
       if (!stop.signal.aborted || this.#options.signal.aborted || error instanceof OutputClosed) throw error
       await this.note('(stopped)')
+      return undefined
     } finally {
       this.#stop = undefined
     }

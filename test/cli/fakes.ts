@@ -1,11 +1,19 @@
 import assert from 'node:assert/strict'
+import { readFile, writeFile } from 'node:fs/promises'
 import { PassThrough, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Chat } from '../../src/chat.js'
 import type { CliContext, InputStream, OutputStream } from '../../src/cli/command.js'
 import type { ReplChat, ReplPhi2 } from '../../src/cli/repl-commands.js'
 import type { Phi2 } from '../../src/phi2.js'
-import type { ChatAnswer, ChatOptions, ChatTurn, GenerateOptions, SavedChat } from '../../src/types.js'
+import type {
+  ChatAnswer,
+  ChatOptions,
+  ChatTurn,
+  GenerateOptions,
+  SavedChat,
+  SaveStateOptions,
+} from '../../src/types.js'
 
 // The fakes stand for the real classes: these lines stop compiling when the two part.
 type Fits<Real extends Fake, Fake> = Real
@@ -145,9 +153,12 @@ export class FakeChat implements ReplChat {
   /** The options of each answer so far. */
   readonly asked: GenerateOptions[] = []
   readonly #reply: (text: string) => Reply
+  readonly #state: string | undefined
+  restoredFrom: string | undefined
 
   constructor(reply: (text: string) => Reply, given: ChatOptions | SavedChat = {}) {
     this.#reply = reply
+    this.#state = 'state' in given ? given.state?.file : undefined
     this.turns = 'turns' in given ? given.turns.map((turn) => ({ ...turn })) : []
     this.user = given.user ?? 'Alice'
     this.assistant = given.assistant ?? 'Bob'
@@ -181,8 +192,10 @@ export class FakeChat implements ReplChat {
     this.turns = []
   }
 
-  save(): SavedChat {
-    return {
+  save(): SavedChat
+  save(options: SaveStateOptions): Promise<SavedChat>
+  save(options?: SaveStateOptions): SavedChat | Promise<SavedChat> {
+    const saved: SavedChat = {
       format: 'phi2-chat',
       version: 1,
       user: this.user,
@@ -190,6 +203,16 @@ export class FakeChat implements ReplChat {
       head: this.head,
       turns: this.turns,
     }
+    if (!options) return saved
+    const state = { file: options.state, tokens: 1, bytes: 345_600_000, sha256: '0'.repeat(64), droppedTurns: 0 }
+    return writeFile(options.state, 'cells').then(() => ({ ...saved, state }))
+  }
+
+  /** Fails unless the file is there. */
+  async restoreState(): Promise<number> {
+    this.restoredFrom = this.#state
+    if (this.#state !== undefined) await readFile(this.#state)
+    return this.#state === undefined ? 0 : 1
   }
 }
 

@@ -309,6 +309,23 @@ test('a chat is saved, and goes on where it was', async () => {
   assert.deepEqual(both.turns[1], { user: 'And you?', assistant: second.stdout.trimEnd() })
 })
 
+test('a chat that was saved with its state goes on without being read anew', async () => {
+  const path = join(folder, 'with state.json')
+  const chat = ['chat', '--model', 'tiny', '--temperature', '0', '--stats']
+  const first = await phi2(chat, { input: `Hello! How are you today?\n/save ${path} --state\nAny plans?\n` })
+  assert.match(first.stderr, /^Saved 1 turn to .*with state\.json, with \d+ kB of state$/m)
+  const { state } = JSON.parse(await readFile(path, 'utf8'))
+  const second = await phi2([...chat, '--load', path], { input: 'Any plans?\n' })
+  assert.match(second.stderr, new RegExp(`^\\(\\d+ prompt tokens \\(${state.tokens} cached\\)`))
+  assert.ok(first.stdout.endsWith(second.stdout))
+  const other = await phi2([...chat, '--load', path, '--kv-type', 'f32'], { input: 'Any plans?\n' })
+  assert.equal(other.code, 0)
+  assert.match(
+    other.stderr,
+    /with state\.json\.kv was not used: .* kvType f16, .* f32 \(PHI2_INVALID_STATE\)\nThe chat is read anew with the next message\.\n\(\d+ prompt tokens \(0 cached\)/,
+  )
+})
+
 test('a file that is no chat is refused by its code', async () => {
   const path = await file('odd.json', '{"format": "other"}')
   const run = await phi2(['chat', '--load', path, '--model', 'tiny'])

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -26,7 +26,8 @@ async function run(...lines: string[]) {
 test('/help shows every command with its argument and what it does', async () => {
   const { notes } = await run('/help')
   for (const { name, argument, doc } of replCommands) {
-    assert.match(notes, new RegExp(`^/${name}${argument ? ` ${argument}` : ''} +${doc.replace(/[()]/g, '\\$&')}$`, 'm'))
+    const line = notes.split('\n').find((text) => text.startsWith(`/${name}`))
+    assert.equal(line?.replace(/ {2,}/, '  '), `/${name}${argument ? ` ${argument}` : ''}  ${doc}`)
   }
   assert.deepEqual(
     replCommands.map(({ name }) => name),
@@ -48,7 +49,7 @@ test('an unknown command is answered with the nearest and with all that there ar
 
 test('a command that takes no argument refuses one, and one that needs it asks for it', async () => {
   const { notes, phi2 } = await run('one', '/undo 2', '/save', '/load  ')
-  assert.equal(notes, 'Usage: /undo\nUsage: /save <file>\nUsage: /load <file>\n')
+  assert.equal(notes, 'Usage: /undo\nUsage: /save <file> [--state]\nUsage: /load <file>\n')
   assert.equal(phi2.lastChat.turns.length, 1)
 })
 
@@ -113,6 +114,35 @@ test('/save and /load bring a chat back, with spaces in the name, quoted or not'
     { user: 'one', assistant: 'You said one.' },
     { user: 'two', assistant: 'You said two.' },
   ])
+})
+
+test('/save --state keeps the cache beside the chat, and /load brings it back wherever both are', async () => {
+  const place = await mkdtemp(join(folder, 'state-'))
+  const path = join(place, 'my chat.json')
+  const { notes } = await run('one', `/save ${path} --state`)
+  assert.equal(notes, `Saved 1 turn to ${path}, with 345.6 MB of state\n`)
+  assert.equal(JSON.parse(await readFile(path, 'utf8')).state.file, 'my chat.json.kv')
+  assert.deepEqual((await readdir(place)).sort(), ['my chat.json', 'my chat.json.kv'])
+  const moved = `${place} moved`
+  await rename(place, moved)
+  const loaded = await run(`/load ${join(moved, 'my chat.json')}`)
+  assert.equal(loaded.phi2.lastChat.restoredFrom, join(moved, 'my chat.json.kv'))
+  await run('one', `/save "${join(moved, 'my chat.json')}" --state`)
+  assert.equal((await readdir(moved)).length, 2)
+})
+
+test('a chat whose state cannot be used is loaded all the same, and the reason is told', async () => {
+  const path = join(folder, 'without.json')
+  const { notes, output } = await run('one', `/save ${path} --state`, '/reset')
+  assert.match(notes, /state\nAll turns/)
+  await rm(`${path}.kv`)
+  const loaded = await run(`/load ${path}`, 'two')
+  assert.match(
+    loaded.notes,
+    /^phi2: ENOENT.*without\.json\.kv.*\nThe chat is read anew with the next message\.\nLoaded 1 turn/,
+  )
+  assert.equal(output, 'You said one.\n')
+  assert.equal(loaded.output, 'You said two.\n')
 })
 
 test('/save replaces an older file and leaves nothing else behind', async () => {
