@@ -1,22 +1,33 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { BuildError, engineSources } from '../scripts/engine.js'
 import { packageRoot } from '../src/package-root.js'
 
 /**
- * Builds tools of llama.cpp from the pinned sources into build/bench, with the compiler, the features and the flags that
- * the addon was built with, and gives the folder of the programs. The first time it takes some minutes.
+ * Builds tools of llama.cpp from the pinned sources into build/bench/engine, with the compiler, the features and the
+ * flags that the addon was built with, and gives the folder of the programs. The first time it takes some minutes.
  */
 export function buildEngineTools(tools: readonly string[]): string {
-  const folder = join(packageRoot(), 'build', 'bench')
-  const sources = engineSources()
-  // Options that are new in the cache would start the whole build over: configured once is enough.
-  if (!existsSync(join(folder, 'CMakeCache.txt'))) run('cmake', ['-S', sources, '-B', folder, ...definitions()])
+  const folder = join(packageRoot(), 'build', 'bench', 'engine')
+  configure(folder, ['-S', engineSources(), '-B', folder, ...definitions()])
   const jobs = String(availableParallelism())
   run('cmake', ['--build', folder, '--config', 'Release', '--parallel', jobs, '--target', ...tools])
   return join(folder, 'bin')
+}
+
+/**
+ * Once is enough: options that are new in CMake's cache would start the whole build over. What was configured otherwise
+ * (another compiler, a folder that has been moved) is thrown away, because CMake refuses it.
+ */
+function configure(folder: string, command: readonly string[]): void {
+  const stamp = join(folder, '.phi2-configuration')
+  const wanted = command.join('\n')
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return
+  rmSync(folder, { recursive: true, force: true })
+  run('cmake', command)
+  writeFileSync(stamp, wanted)
 }
 
 function definitions(): string[] {

@@ -97,7 +97,7 @@ function tarballName(json: string): string {
 }
 
 // The npm that runs this script, if one does: another on the PATH may have other settings.
-function npmCommand(): { command: string; args: string[] } {
+export function npmCommand(): { command: string; args: string[] } {
   const cli = process.env.npm_execpath
   if (cli && basename(cli) === 'npm-cli.js') return { command: process.execPath, args: [cli] }
   return { command: process.platform === 'win32' ? 'npm.cmd' : 'npm', args: [] }
