@@ -4,11 +4,11 @@
 //   --cuda       the CUDA backend too (needs nvcc and cuBLAS; CMAKE_CUDA_ARCHITECTURES is heeded)
 //   -DNAME=VALUE passed on to CMake
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { packageRoot } from '../src/package-root.js'
+import { forgetOtherConfiguration } from './configuration.js'
 import { BuildError, engineSources } from './engine.js'
 import { findToolchain, installHint } from './toolchain.js'
 
@@ -32,7 +32,7 @@ function build(args: readonly string[]): void {
   if (args.includes('--debug')) command.push('--debug')
   if (toolchain.compilers) command.push('--cc', toolchain.compilers.cc, '--cxx', toolchain.compilers.cxx)
 
-  forgetOtherConfiguration(command)
+  forgetOtherConfiguration(join(packageRoot(), 'build'), command.slice(2))
   process.stderr.write(`phi2: building the native addon (a few minutes the first time, seconds afterwards) …\n`)
   const started = Date.now()
   const { status, signal, error } = spawnSync(process.execPath, command, {
@@ -64,18 +64,6 @@ function cmakeDefinitions(args: readonly string[]): string[] {
     if (architectures) definitions.push(`CMAKE_CUDA_ARCHITECTURES=${architectures}`)
   }
   return definitions
-}
-
-// CMake keeps the compiler and options of its first run; a build with others starts over (the engine's sources stay).
-function forgetOtherConfiguration(command: readonly string[]): void {
-  const folder = join(packageRoot(), 'build')
-  const stamp = join(folder, '.phi2-configuration')
-  const wanted = command.slice(2).join('\n')
-  if (existsSync(join(folder, 'CMakeCache.txt')) && (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== wanted)) {
-    for (const name of ['CMakeCache.txt', 'CMakeFiles']) rmSync(join(folder, name), { recursive: true, force: true })
-  }
-  mkdirSync(folder, { recursive: true })
-  writeFileSync(stamp, wanted)
 }
 
 try {

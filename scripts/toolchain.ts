@@ -71,7 +71,7 @@ export function installHint(missing: readonly string[]): string {
   return `install: ${packages}`
 }
 
-function onPath(command: string): boolean {
+export function onPath(command: string): boolean {
   const names = process.platform === 'win32' ? [`${command}.exe`, `${command}.cmd`] : [command]
   const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '')
   return folders.some((folder) => names.some((name) => existsSync(join(folder, name))))

@@ -33,6 +33,5 @@ export type {
   TokenAlternative,
   TokenLogprob,
   Trim,
-  TunedOptions,
   Usage,
 } from './types.js'

@@ -192,10 +192,6 @@ void Engine::Run() {
     }
   }
   while (!queued_.empty()) active_.push_back(queued_.PopFront());
-  if (silent_) {
-    active_.clear();  // with their promises: whoever waits for one goes on
-    return;
-  }
   for (auto& sequence : active_) sequence->End(EndReason::kAbort);
   Settle();
 }
@@ -355,7 +351,7 @@ void Engine::OnDecodeError(int32_t status) {
 
 void Engine::Deliver(Sequence& sequence) {
   Chunk chunk = sequence.TakeChunk();
-  if (!chunk.empty()) sink_->OnChunk(sequence.id(), std::move(chunk));
+  if (!chunk.empty() && !silent_) sink_->OnChunk(sequence.id(), std::move(chunk));
 }
 
 /// Reports and removes what has ended; its tokens stay cached.
@@ -388,7 +384,7 @@ void Engine::Settle() {
       continue;
     }
     Deliver(*sequence);
-    sink_->OnEnd(sequence->id(), std::move(ending));
+    if (!silent_) sink_->OnEnd(sequence->id(), std::move(ending));
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <sstream>
@@ -64,15 +65,19 @@ std::string Shown(const std::vector<Value>& values) {
 }
 
 [[noreturn]] inline void Fail(const char* file, int line, const std::string& message) {
-  std::fprintf(stderr, "%s:%d: %s\n", file, line, message.c_str());
-  std::exit(1);
+  std::fprintf(stderr, "\n%s:%d: %s\n", file, line, message.c_str());
+  std::fflush(nullptr);
+  std::_Exit(1);  // other threads may still use what the end of main() would destroy
 }
 
 inline int Main() {
   for (const Case& test_case : Cases()) {
-    std::printf("%s\n", test_case.promise);
+    std::printf("%s", test_case.promise);
     std::fflush(stdout);
+    const auto start = std::chrono::steady_clock::now();
     test_case.run();
+    const auto took = std::chrono::steady_clock::now() - start;
+    std::printf(" (%d ms)\n", static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(took).count()));
   }
   return 0;
 }
