@@ -3,6 +3,7 @@ import { nativeError, Phi2Error, type Phi2ErrorCode } from './errors.js'
 import type { NativeEndEvent, NativeEngine, NativeRequest } from './native.js'
 import { resolveGenerate } from './options.js'
 import { stopProfiles } from './stops.js'
+import type { GenerateOptions } from './types.js'
 
 /**
  * Runs the model over tokens without generating: log p(token i | tokens before it) for i ≥ 1, and the raw logits at the
@@ -21,19 +22,42 @@ export async function evaluate(
     signal?: AbortSignal | undefined
   },
 ): Promise<{ logprobs: Float32Array; logits: Float32Array }> {
-  const { sampler } = resolveGenerate(undefined, { temperature: 0, profile: stopProfiles.none, profileName: 'none' })
-  const request: NativeRequest = {
+  const request = {
+    ...plainRequest(tokens),
+    prompt_logprobs: wanted.logprobs ?? false,
+    reproducible: !wanted.cached,
+    logit_positions: Int32Array.from(wanted.logitPositions ?? []),
+  }
+  const end = await runRequest(engine, dispatcher, request, wanted.signal)
+  return { logprobs: end.promptLogprobs ?? new Float32Array(0), logits: end.logits ?? new Float32Array(0) }
+}
+
+/** Reads its tokens and generates nothing. */
+export function plainRequest(tokens: Int32Array, options?: GenerateOptions): NativeRequest {
+  const { sampler } = resolveGenerate(options, { temperature: 0, profile: stopProfiles.none, profileName: 'none' })
+  return {
     tokens,
     n_predict: 0,
     sampler,
     rules: [],
     at_line_start: false,
     n_probs: -1,
-    prompt_logprobs: wanted.logprobs ?? false,
-    reproducible: !wanted.cached,
-    logit_positions: Int32Array.from(wanted.logitPositions ?? []),
+    prompt_logprobs: false,
+    reproducible: false,
+    logit_positions: new Int32Array(0),
   }
-  const { signal } = wanted
+}
+
+/**
+ * Runs a request to its end; its text is not looked at.
+ * @throws {Phi2Error} as `Phi2.ask`; `signal.reason` when aborted.
+ */
+export async function runRequest(
+  engine: NativeEngine,
+  dispatcher: Dispatcher,
+  request: NativeRequest,
+  signal?: AbortSignal,
+): Promise<NativeEndEvent> {
   signal?.throwIfAborted()
   let abort = (): void => {}
   const end = await new Promise<NativeEndEvent>((resolve, reject) => {
@@ -48,5 +72,5 @@ export async function evaluate(
   signal?.throwIfAborted()
   if (end.error) throw new Phi2Error(end.error.code as Phi2ErrorCode, end.error.message)
   if (end.reason === 'abort') throw new Phi2Error('PHI2_CLOSED', 'The model was closed during the computation.')
-  return { logprobs: end.promptLogprobs ?? new Float32Array(0), logits: end.logits ?? new Float32Array(0) }
+  return end
 }

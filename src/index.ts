@@ -33,5 +33,6 @@ export type {
   TokenAlternative,
   TokenLogprob,
   Trim,
+  TunedOptions,
   Usage,
 } from './types.js'

@@ -53,7 +53,7 @@ export interface NativeLoadOptions {
 /** What the engine itself knows of {@link ModelInfo}. */
 export type NativeModelInfo = Omit<
   ModelInfo,
-  'path' | 'embedded' | 'headSize' | 'microBatchSize' | 'kvType' | 'flashAttention' | 'threads'
+  'path' | 'embedded' | 'headSize' | 'microBatchSize' | 'kvType' | 'flashAttention' | 'threads' | 'tuned'
 >
 
 /** A model with its context and engine thread. */

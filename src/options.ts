@@ -26,6 +26,8 @@ export interface OptionSpec {
   /** `min` itself is excluded. */
   above?: boolean
   choices?: readonly (string | boolean)[]
+  /** An object in the place of a choice is checked where it is used. */
+  orObject?: boolean
   default?: unknown
   doc: string
   /** Whether the command line offers it under its kebab-case name. */
@@ -113,6 +115,7 @@ export const generateSchema = {
   profile: {
     type: 'other',
     choices: ['qa', 'chat', 'code', 'none'],
+    orObject: true,
     doc: 'Stop profile; none lets the model run on',
     cli: true,
   },
@@ -170,6 +173,7 @@ export const loadSchema = {
   flashAttention: { type: 'other', choices: ['auto', true, false], default: 'auto', doc: 'Flash attention', cli: true },
   kvType: { type: 'other', choices: ['f16', 'bf16', 'f32'], default: 'f16', doc: 'Type of the KV cache', cli: true },
   maxSequences: { type: 'integer', min: 1, max: 64, default: 8, doc: 'Answers decoded at the same time', cli: true },
+  tuned: { type: 'boolean', default: true, doc: 'Use what phi2 tune found fastest here', cli: true },
   signal: { type: 'signal', doc: 'Aborts the load', cli: false },
   onProgress: { type: 'function', doc: 'Progress of the load', cli: false },
 } as const satisfies Record<keyof LoadOptions, OptionSpec>
@@ -289,6 +293,7 @@ export interface ResolvedLoad {
   flashAttention: boolean | 'auto'
   kvType: 'f16' | 'bf16' | 'f32'
   maxSequences: number
+  tuned: boolean
   signal: AbortSignal | undefined
   onProgress: ((fraction: number) => void) | undefined
 }
@@ -307,6 +312,7 @@ export function resolveLoad(options: LoadOptions | undefined): ResolvedLoad {
     flashAttention: value('flashAttention') as boolean | 'auto',
     kvType: value('kvType') as ResolvedLoad['kvType'],
     maxSequences: value('maxSequences') as number,
+    tuned: value('tuned') as boolean,
     signal: given.signal,
     onProgress: given.onProgress,
   }
@@ -405,7 +411,9 @@ export function checkOptions<T extends object>(options: T | undefined, schema: S
 function checkValue(name: string, value: unknown, spec: OptionSpec): void {
   const fits =
     typeChecks[spec.type](value) &&
-    (spec.choices === undefined || typeof value === 'object' || spec.choices.includes(value as string))
+    (spec.choices === undefined ||
+      (spec.orObject && typeof value === 'object') ||
+      spec.choices.includes(value as string))
   const refuse = (kind: 'type' | 'range') =>
     optionError(kind, `Expected ${describe(spec)} for ${name} but received ${show(value)}`)
   if (!fits) throw refuse('type')

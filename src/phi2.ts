@@ -14,6 +14,7 @@ import { runSelfCheck, type SelfCheck } from './self-check.js'
 import { codeProfile, stopProfiles } from './stops.js'
 import { chooseThreads } from './threads.js'
 import { tokenizePrompt, tokenizeText } from './tokenize.js'
+import { resolveTuned } from './tuned/find.js'
 import type {
   Answer,
   ChatOptions,
@@ -56,9 +57,10 @@ export class Phi2 implements AsyncDisposable {
    * `PHI2_DOWNLOAD_FAILED`, `PHI2_ACCESS_DENIED`, `PHI2_CHECKSUM_MISMATCH` and `PHI2_NO_SPACE`.
    */
   static async load(options?: LoadOptions): Promise<Phi2> {
-    const resolved = resolveLoad(options)
-    resolved.signal?.throwIfAborted()
-    const { model, onProgress } = await provideModel(resolved.model, resolved)
+    const given = resolveLoad(options)
+    given.signal?.throwIfAborted()
+    const { model, onProgress } = await provideModel(given.model, given)
+    const { resolved, tuned } = await resolveTuned(options, given, model)
     const modelFile = await ModelFile.at(model.path)
     const dispatcher = new Dispatcher()
     const { threads, warning } = chooseThreads(resolved.threads, model.bytes)
@@ -77,6 +79,7 @@ export class Phi2 implements AsyncDisposable {
       flashAttention,
       warnings: warning === undefined ? info.warnings : [...info.warnings, warning],
       threads,
+      ...(tuned && { tuned }),
     }
     return new Phi2(engine, dispatcher, whole, modelFile)
   }

@@ -49,8 +49,8 @@ export function chooseThreads(
   }
 }
 
-// Containers limit processor time by a quota that availableParallelism() does not see.
-function usableProcessors(): number {
+/** Containers limit processor time by a quota that availableParallelism() does not see. */
+export function usableProcessors(): number {
   const processors = availableParallelism()
   try {
     const [quota, period] = readFileSync('/sys/fs/cgroup/cpu.max', 'utf8').split(' ').map(Number)

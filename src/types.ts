@@ -272,11 +272,19 @@ export interface LoadOptions {
   kvType?: KvType
   /** Answers decoded at the same time, 1 to 64; more wait for a place. @default 8 */
   maxSequences?: number
+  /**
+   * Options above that are not given are those which `phi2 tune` found fastest for this kind of model on this machine, if it
+   * was run; `info.tuned` tells. @default true
+   */
+  tuned?: boolean
   /** Aborts the load, and a download before it, which is resumed the next time. */
   signal?: AbortSignal
   /** 0 to 1, while the weights are read; where they are downloaded first, that is the way to 0.9. */
   onProgress?: (fraction: number) => void
 }
+
+/** What `phi2 tune` chooses. */
+export type TunedOptions = Required<Pick<LoadOptions, 'threads' | 'batchSize' | 'microBatchSize' | 'flashAttention'>>
 
 export interface DeviceInfo {
   name: string
@@ -320,6 +328,14 @@ export interface ModelInfo {
   flashAttention: boolean | 'auto'
   /** Device that holds the layers. */
   device: string
+  /** The options that come from a profile of `phi2 tune`. Absent where there is none, or every option was given. */
+  tuned?: {
+    options: Partial<TunedOptions>
+    /** When it was measured, ISO 8601. */
+    date: string
+    /** The file of the profiles. */
+    path: string
+  }
   /** What was odd about the file and was mended at load. */
   warnings: string[]
 }

@@ -83,7 +83,7 @@ Napi::Object DescribeModel(Napi::Env env, const Engine& engine) {
   info.Set("parameters", static_cast<double>(llama_model_n_params(raw)));
   info.Set("size", static_cast<double>(llama_model_size(raw)));
   info.Set("vocabularySize", model.n_vocab());
-  info.Set("usedVocabularySize", static_cast<double>(model.sampleable().size()));
+  info.Set("usedVocabularySize", model.n_sampleable());
   info.Set("trainedContextSize", llama_model_n_ctx_train(raw));
   info.Set("embeddingSize", llama_model_n_embd(raw));
   info.Set("layers", llama_model_n_layer(raw));

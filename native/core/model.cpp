@@ -105,11 +105,19 @@ void Model::ReadVocabulary() {
     // Padding rows are marked unused by today's converter; older ones made them ordinary tokens named [PADn].
     const bool unused = (llama_vocab_get_attr(vocab_, id) & LLAMA_TOKEN_ATTR_UNUSED) != 0;
     const std::string padding = "[PAD" + std::to_string(id) + "]";
-    if (!unused && padding != llama_vocab_get_text(vocab_, id)) sampleable_.push_back(id);
+    if (unused || padding == llama_vocab_get_text(vocab_, id)) continue;
+    if (sampleable_.empty() || sampleable_.back().end != id) sampleable_.push_back({id, id});
+    ++sampleable_.back().end;
   }
   if (sampleable_.empty()) {
     throw Error("PHI2_MODEL_LOAD_FAILED", "Every token of the vocabulary is marked as padding: the file is unusable.");
   }
+}
+
+int32_t Model::n_sampleable() const {
+  int32_t n = 0;
+  for (const TokenRange& range : sampleable_) n += range.end - range.begin;
+  return n;
 }
 
 std::vector<llama_token> Model::Tokenize(const std::string& text, bool special) const {

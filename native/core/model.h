@@ -18,6 +18,12 @@ struct ModelOptions {
   std::function<void(float)> on_progress;        ///< 0 to 1, on the loading thread
 };
 
+/// Token ids from `begin` up to `end`, which is not one of them.
+struct TokenRange {
+  llama_token begin;
+  llama_token end;
+};
+
 /// Weights and vocabulary. Immutable after loading, so every method may be called from any thread. Shared by the engine
 /// and the wrappers; the last owner frees it.
 class Model {
@@ -33,8 +39,9 @@ class Model {
   const llama_vocab* vocab() const { return vocab_; }
   int32_t n_vocab() const { return static_cast<int32_t>(pieces_.size()); }
 
-  /// Ids that may be sampled, ascending: all but the padding rows, which the tokenizer does not know.
-  const std::vector<llama_token>& sampleable() const { return sampleable_; }
+  /// Ids that may be sampled: all but the padding rows, which the tokenizer does not know. Ascending.
+  const std::vector<TokenRange>& sampleable() const { return sampleable_; }
+  int32_t n_sampleable() const;
 
   bool IsToken(int64_t id) const { return id >= 0 && id < n_vocab(); }
   bool IsEog(llama_token id) const { return llama_vocab_is_eog(vocab_, id); }
@@ -60,7 +67,7 @@ class Model {
   const llama_vocab* vocab_ = nullptr;  // owned by model_
   std::vector<std::string> pieces_;
   size_t longest_piece_ = 1;
-  std::vector<llama_token> sampleable_;
+  std::vector<TokenRange> sampleable_;
   int32_t n_gpu_layers_ = 0;
   std::string name_;
   std::vector<std::string> warnings_;

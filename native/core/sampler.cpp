@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <unordered_map>
 
 #include "core/error.h"
+#include "core/logit_scan.h"
 
 namespace phi2 {
 namespace {
@@ -35,12 +35,12 @@ llama_sampler_ptr BuildDry(const Model& model, const SamplerSpec& spec) {
                              spec.dry_last_n < 0 ? n_train : spec.dry_last_n, breakers.data(), breakers.size()));
 }
 
+/// Null for greedy decoding, which needs none.
 llama_sampler_ptr BuildChain(const SamplerSpec& spec) {
+  if (IsGreedy(spec)) return nullptr;
   llama_sampler_ptr chain(llama_sampler_chain_init(llama_sampler_chain_default_params()));
   const auto add = [&](llama_sampler* sampler) { llama_sampler_chain_add(chain.get(), sampler); };
-  if (IsGreedy(spec)) {
-    add(llama_sampler_init_greedy());
-  } else if (spec.mirostat) {
+  if (spec.mirostat) {
     add(llama_sampler_init_temp(spec.temp));
     add(llama_sampler_init_mirostat_v2(spec.seed, spec.mirostat_tau, spec.mirostat_eta));
   } else {
@@ -54,128 +54,135 @@ llama_sampler_ptr BuildChain(const SamplerSpec& spec) {
   return chain;
 }
 
-bool AllFinite(const float* logits, int32_t n) {
-  // Summing differences keeps the loop free of branches: any NaN or infinity makes the sum NaN.
-  float sum = 0;
-  for (int32_t i = 0; i < n; ++i) sum += logits[i] - logits[i];
-  return sum == 0;
-}
+Error NothingLeft() { return Error("PHI2_DECODE_FAILED", "logitBias bans every token: nothing is left to generate."); }
 
 }  // namespace
 
 TokenLogprobs ComputeLogprobs(const float* logits, int32_t n_vocab, llama_token token, int32_t n_top) {
-  const float highest = *std::max_element(logits, logits + n_vocab);
-  double sum = 0;
-  for (int32_t i = 0; i < n_vocab; ++i) sum += std::exp(static_cast<double>(logits[i] - highest));
-  const double log_sum = static_cast<double>(highest) + std::log(sum);
-
+  const auto n = static_cast<size_t>(n_vocab);
+  const double log_sum = LogSumExp(logits, n);
   TokenLogprobs result;
   result.logprob = static_cast<float>(logits[token] - log_sum);
-  if (n_top > 0) {
-    std::vector<llama_token> ids(static_cast<size_t>(n_vocab));
-    for (int32_t i = 0; i < n_vocab; ++i) ids[static_cast<size_t>(i)] = i;
-    const auto middle = ids.begin() + std::min(n_top, n_vocab);
-    std::partial_sort(ids.begin(), middle, ids.end(), [&](llama_token a, llama_token b) {
-      return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
-    });
-    result.top_tokens.assign(ids.begin(), middle);
-    for (llama_token id : result.top_tokens) result.top_logprobs.push_back(static_cast<float>(logits[id] - log_sum));
+  if (n_top <= 0) return result;
+  for (const size_t id : HighestLogits(logits, n, static_cast<size_t>(n_top))) {
+    result.top_tokens.push_back(static_cast<llama_token>(id));
+    result.top_logprobs.push_back(static_cast<float>(logits[id] - log_sum));
   }
   return result;
 }
 
 Sampler::Sampler(std::shared_ptr<const Model> model, const SamplerSpec& spec)
-    : model_(std::move(model)), spec_(spec), chain_(BuildChain(spec)), dry_(BuildDry(*model_, spec)) {
-  const std::vector<llama_token>& ids = model_->sampleable();
-  if (PlainGreedy()) return;
-  candidates_.resize(ids.size());
-  allowed_.reserve(ids.size());
-  slot_of_.assign(static_cast<size_t>(model_->n_vocab()), -1);
-  for (size_t i = 0; i < ids.size(); ++i) slot_of_[static_cast<size_t>(ids[i])] = static_cast<int32_t>(i);
-}
+    : model_(std::move(model)), spec_(spec), chain_(BuildChain(spec)), dry_(BuildDry(*model_, spec)) {}
 
 bool Sampler::penalizes() const {
   return spec_.penalty_last_n != 0 &&
          (spec_.penalty_repeat != 1 || spec_.penalty_freq != 0 || spec_.penalty_present != 0);
 }
 
-bool Sampler::PlainGreedy() const { return IsGreedy(spec_) && !penalizes() && !dry_ && spec_.logit_bias.empty(); }
-
 void Sampler::AcceptPrompt(llama_token token) {
-  if (penalizes()) history_.push_back(token);
+  Count(token);
   if (dry_) llama_sampler_accept(dry_.get(), token);
 }
 
+void Sampler::Count(llama_token token) {
+  if (!penalizes()) return;
+  ++counts_[token];
+  if (spec_.penalty_last_n < 0) return;
+  window_.push_back(token);
+  if (window_.size() <= static_cast<size_t>(spec_.penalty_last_n)) return;
+  const auto oldest = counts_.find(window_.front());
+  if (--oldest->second == 0) counts_.erase(oldest);
+  window_.pop_front();
+}
+
 llama_token Sampler::Sample(const float* logits) {
-  if (!AllFinite(logits, model_->n_vocab())) {
+  if (!AllFinite(logits, static_cast<size_t>(model_->n_vocab()))) {
     throw Error(
         "PHI2_DECODE_FAILED",
         "The model's logits are not finite: the file is damaged or the device computes wrong results. Run `phi2 "
         "doctor`.");
   }
-  if (PlainGreedy()) return Greedy(logits);
-
-  const std::vector<llama_token>& ids = model_->sampleable();
-  for (size_t i = 0; i < ids.size(); ++i) candidates_[i] = {ids[i], logits[ids[i]], 0.0f};
-  ApplyBias();
-  ApplyPenalties();
-  KeepAllowed();
-  ApplyDry();
-  llama_token_data_array array = {allowed_.data(), allowed_.size(), -1, false};
-  llama_sampler_apply(chain_.get(), &array);
-  const llama_token token = array.data[array.selected].id;
-  llama_sampler_accept(chain_.get(), token);
+  const float* row = Adjust(logits);
+  const llama_token token = chain_ || dry_ ? Draw(row) : Highest(row);
+  if (chain_) llama_sampler_accept(chain_.get(), token);
   if (dry_) llama_sampler_accept(dry_.get(), token);
-  if (penalizes()) history_.push_back(token);
+  Count(token);
   return token;
 }
 
-// The filters compute with probabilities: a logit of minus infinity among few others makes them NaN.
-void Sampler::KeepAllowed() {
-  allowed_.clear();
-  for (const llama_token_data& candidate : candidates_) {
-    if (candidate.logit > kBanned) allowed_.push_back(candidate);
+/// The row with bias and penalties; the row itself where there are none. The formulas of the penalties are llama.cpp's:
+/// a repeated token's logit is divided by penalty_repeat (multiplied if negative), then count * freq + present is taken
+/// off.
+const float* Sampler::Adjust(const float* logits) {
+  if (spec_.logit_bias.empty() && !penalizes()) return logits;
+  adjusted_.assign(logits, logits + model_->n_vocab());
+  for (const auto& [token, bias] : spec_.logit_bias) adjusted_[static_cast<size_t>(token)] += bias;
+  for (const auto& [token, count] : counts_) {
+    float& logit = adjusted_[static_cast<size_t>(token)];
+    logit = logit <= 0 ? logit * spec_.penalty_repeat : logit / spec_.penalty_repeat;
+    logit -= static_cast<float>(count) * spec_.penalty_freq + spec_.penalty_present;
   }
-  if (allowed_.empty()) throw Error("PHI2_DECODE_FAILED", "logitBias bans every token: nothing is left to generate.");
+  return adjusted_.data();
 }
 
-void Sampler::ApplyDry() {
-  if (!dry_) return;
-  llama_token_data_array array = {allowed_.data(), allowed_.size(), -1, false};
-  llama_sampler_apply(dry_.get(), &array);
-  for (llama_token_data& candidate : allowed_) candidate.logit = std::max(candidate.logit, kLowestPenalized);
-}
-
-llama_token Sampler::Greedy(const float* logits) const {
-  llama_token best = model_->sampleable().front();
-  for (llama_token id : model_->sampleable()) {
-    if (logits[id] > logits[best]) best = id;
+llama_token Sampler::Highest(const float* logits) const {
+  llama_token best = -1;
+  for (const auto& [begin, end] : model_->sampleable()) {
+    const size_t at = HighestLogit(logits + begin, static_cast<size_t>(end - begin));
+    const llama_token token = begin + static_cast<llama_token>(at);
+    if (best < 0 || logits[token] > logits[best]) best = token;
   }
+  if (logits[best] == kBanned) throw NothingLeft();
   return best;
 }
 
-void Sampler::ApplyBias() {
-  for (const auto& [token, bias] : spec_.logit_bias) {
-    const int32_t slot = slot_of_[static_cast<size_t>(token)];
-    if (slot >= 0) candidates_[static_cast<size_t>(slot)].logit += bias;
+llama_token Sampler::Draw(const float* logits) {
+  candidates_.clear();
+  // Mirostat replaces the filters, and DRY goes before them.
+  const bool filtered = !spec_.mirostat && !dry_;
+  const bool sorted = filtered && spec_.top_k > 0;
+  if (sorted) {
+    TakeHighest(logits, static_cast<size_t>(spec_.top_k));
+  } else if (filtered && spec_.typical_p >= 1 && spec_.top_p >= 1 && spec_.min_p > 0) {
+    TakeFrom(logits, logits[Highest(logits)] + std::log(spec_.min_p));
+  } else {
+    TakeFrom(logits, kBanned);
   }
+  if (candidates_.empty()) throw NothingLeft();
+  llama_token_data_array array = {candidates_.data(), candidates_.size(), -1, sorted};
+  if (dry_) {
+    llama_sampler_apply(dry_.get(), &array);
+    for (llama_token_data& candidate : candidates_) candidate.logit = std::max(candidate.logit, kLowestPenalized);
+  }
+  if (!chain_) {
+    const auto lower = [](const llama_token_data& a, const llama_token_data& b) { return a.logit < b.logit; };
+    return std::max_element(candidates_.begin(), candidates_.end(), lower)->id;
+  }
+  llama_sampler_apply(chain_.get(), &array);
+  return array.data[array.selected].id;
 }
 
-// Works on the few tokens of the window instead of looking up every candidate in it. The formulas are llama.cpp's: a
-// repeated token's logit is divided by penalty_repeat (multiplied if negative), then count * freq + present is taken
-// off.
-void Sampler::ApplyPenalties() {
-  if (!penalizes()) return;
-  const size_t window =
-      spec_.penalty_last_n < 0 ? history_.size() : std::min(history_.size(), static_cast<size_t>(spec_.penalty_last_n));
-  std::unordered_map<llama_token, int32_t> counts;
-  for (size_t i = history_.size() - window; i < history_.size(); ++i) ++counts[history_[i]];
-  for (const auto& [token, count] : counts) {
-    const int32_t slot = slot_of_[static_cast<size_t>(token)];
-    if (slot < 0) continue;
-    float& logit = candidates_[static_cast<size_t>(slot)].logit;
-    logit = logit <= 0 ? logit * spec_.penalty_repeat : logit / spec_.penalty_repeat;
-    logit -= static_cast<float>(count) * spec_.penalty_freq + spec_.penalty_present;
+/// What the engine's top-k would keep of all candidates, in its order.
+void Sampler::TakeHighest(const float* logits, size_t k) {
+  for (const auto& [begin, end] : model_->sampleable()) {
+    for (const size_t at : HighestLogits(logits + begin, static_cast<size_t>(end - begin), k)) {
+      const llama_token token = begin + static_cast<llama_token>(at);
+      candidates_.push_back({token, logits[token], 0.0f});
+    }
+  }
+  if (model_->sampleable().size() == 1) return;
+  const auto higher = [](const llama_token_data& a, const llama_token_data& b) { return a.logit > b.logit; };
+  std::stable_sort(candidates_.begin(), candidates_.end(), higher);
+  candidates_.resize(std::min(k, candidates_.size()));
+}
+
+/// Never those of minus infinity: the filters compute with probabilities, which one among few others makes NaN.
+void Sampler::TakeFrom(const float* logits, float bound) {
+  for (const auto& [begin, end] : model_->sampleable()) {
+    for (const size_t at : LogitsFrom(logits + begin, static_cast<size_t>(end - begin), bound)) {
+      const llama_token token = begin + static_cast<llama_token>(at);
+      candidates_.push_back({token, logits[token], 0.0f});
+    }
   }
 }
 

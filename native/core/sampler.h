@@ -1,8 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "core/model.h"
@@ -56,22 +59,22 @@ class Sampler {
   llama_token Sample(const float* logits);
 
  private:
-  bool PlainGreedy() const;
-  llama_token Greedy(const float* logits) const;
-  void ApplyBias();
-  void ApplyPenalties();
-  void KeepAllowed();
-  void ApplyDry();
   bool penalizes() const;
+  void Count(llama_token token);
+  const float* Adjust(const float* logits);
+  llama_token Highest(const float* logits) const;
+  llama_token Draw(const float* logits);
+  void TakeHighest(const float* logits, size_t k);
+  void TakeFrom(const float* logits, float bound);
 
   std::shared_ptr<const Model> model_;
   SamplerSpec spec_;
-  llama_sampler_ptr chain_;
-  llama_sampler_ptr dry_;                     // null without DRY
-  std::vector<llama_token_data> candidates_;  // one per sampleable id, in id order, refilled for every token
-  std::vector<llama_token_data> allowed_;     // those of them that are not banned
-  std::vector<int32_t> slot_of_;              // id -> index in candidates_, -1 for padding
-  std::vector<llama_token> history_;
+  llama_sampler_ptr chain_;  // what follows DRY; null when greedy
+  llama_sampler_ptr dry_;    // null without DRY
+  std::vector<float> adjusted_;
+  std::vector<llama_token_data> candidates_;
+  std::deque<llama_token> window_;                   // tokens that penalties look back at, unless it is all
+  std::unordered_map<llama_token, int32_t> counts_;  // of the tokens in the window
 };
 
 }  // namespace phi2

@@ -19,6 +19,8 @@ const commands: readonly CommandEntry[] = [
   entry('quantize', async () => (await import('./quantize.js')).quantize),
   entry('imatrix', async () => (await import('./imatrix.js')).imatrix),
   entry('perplexity', async () => (await import('./perplexity.js')).perplexity),
+  entry('bench', async () => (await import('./bench.js')).bench),
+  entry('tune', async () => (await import('./tune.js')).tune),
   entry('doctor', async () => (await import('./doctor.js')).doctor),
   entry('synth', async () => (await import('./synth.js')).synth),
 ]

@@ -1,4 +1,4 @@
-import type { ModelInfo } from '../types.js'
+import type { ModelInfo, TunedOptions } from '../types.js'
 import { defineCommand } from './command.js'
 import { UsageError } from './errors.js'
 import { withModel } from './load.js'
@@ -43,5 +43,15 @@ export function formatInfo(model: ModelInfo): string {
     ['GPU layers', String(model.gpuLayers)],
     ['KV cache', model.kvType],
     ['flash attention', typeof model.flashAttention === 'boolean' ? (model.flashAttention ? 'on' : 'off') : 'auto'],
+    ...(model.tuned
+      ? [['tuned', `${formatTuned(model.tuned.options)} (phi2 tune, ${model.tuned.date})`] as const]
+      : []),
   ])
+}
+
+/** `threads 8, batchSize 512` */
+export function formatTuned(options: Partial<TunedOptions>): string {
+  return Object.entries(options)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ')
 }

@@ -63,6 +63,18 @@ test('CommonJS requires it', () => {
   assert.equal(status, 0)
 })
 
+test('phi2/bench measures the installed package', () => {
+  const { status, stdout, stderr } = run(
+    'bench.mjs',
+    `import { bench, compareTypes, tune } from 'phi2/bench'
+    const { tests } = await bench({ model: 'tiny', prompt: 16, predict: 2, repetitions: 1 })
+    console.log(tests.map(({ name, speed }) => name + (speed.mean > 0)).join(), typeof tune, typeof compareTypes)`,
+  )
+  assert.equal(stderr, '')
+  assert.equal(stdout, 'pp16true,tg2true function function\n')
+  assert.equal(status, 0)
+})
+
 test('the toolkit of phi2/gguf makes, quantizes, inspects, measures and downloads models', () => {
   const { status, stdout, stderr } = run(
     'toolkit.mjs',

@@ -138,6 +138,8 @@ test('load options: defaults, ranges, and the reason against quantized KV caches
     { threads: 0 },
     { maxSequences: 65 },
     { flashAttention: 1 },
+    { flashAttention: null },
+    { kvType: {} },
     { onProgress: true },
     { signal: {} },
   ]) {
