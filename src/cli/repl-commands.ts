@@ -95,11 +95,12 @@ export const replCommands: readonly ReplCommand[] = [
     name: 'save',
     argument: '<file> [--state]',
     doc: 'write the chat to a file; --state: with its KV cache in <file>.kv',
-    run: async (session, argument) => {
-      const [, given, state] = /^(.*?)(\s+--state)?$/s.exec(argument)!
+    async run(session, argument) {
+      const [, given, flag] = /^(.*?)(?:\s+(--\S*))?$/s.exec(argument)!
+      if (flag !== undefined && flag !== '--state') return session.note(`Usage: ${usage(this)}`)
       const path = unquote(given!)
       const { chat } = session
-      const saved = state
+      const saved = flag
         ? await session.wait('saving', (options) => chat.save({ ...options, state: stateFile(path) }))
         : chat.save()
       if (saved === undefined) return

@@ -48,8 +48,11 @@ test('an unknown command is answered with the nearest and with all that there ar
 })
 
 test('a command that takes no argument refuses one, and one that needs it asks for it', async () => {
-  const { notes, phi2 } = await run('one', '/undo 2', '/save', '/load  ')
-  assert.equal(notes, 'Usage: /undo\nUsage: /save <file> [--state]\nUsage: /load <file>\n')
+  const { notes, phi2 } = await run('one', '/undo 2', '/save', '/load  ', `/save ${join(folder, 'a.json')} --stats`)
+  assert.equal(
+    notes,
+    'Usage: /undo\nUsage: /save <file> [--state]\nUsage: /load <file>\nUsage: /save <file> [--state]\n',
+  )
   assert.equal(phi2.lastChat.turns.length, 1)
 })
 
