@@ -11,9 +11,15 @@ const program = `
   const { dev, ino, size, mtimeNs } = fstatSync(file, { bigint: true })
   const hash = createHash('sha256').update(String(size))
   const buffer = Buffer.allocUnsafe(1 << 20)
-  for (let count; (count = readSync(file, buffer, 0, buffer.length, null)) > 0; ) {
-    hash.update(crc32(buffer.subarray(0, count)) + ' ')
+  // A network drive may give less than was asked for.
+  const fill = () => {
+    let filled = 0
+    for (let count = 1; count > 0 && filled < buffer.length; filled += count) {
+      count = readSync(file, buffer, filled, buffer.length - filled, null)
+    }
+    return buffer.subarray(0, filled)
   }
+  for (let bytes; (bytes = fill()).length > 0; ) hash.update(crc32(bytes) + ' ')
   closeSync(file)
   parentPort.postMessage({ identity: [dev, ino, size, mtimeNs].join(), hash: hash.digest('hex') })`
 
@@ -37,8 +43,8 @@ export class ModelFile {
 
   /**
    * A hash of all that is in the file, computed once, on a thread of its own. It tells files apart that differ by any
-   * change anybody would make; it is no proof against forgery, which would be needless here: who can forge a state can put any
-   * numbers into it. A sha256 would take four times as long, seconds for a model of full size.
+   * change anybody would make; it is no proof against forgery, which would be needless here: who can forge a state can put
+   * any numbers into it. A sha256 would take three times as long, seconds for a model of full size.
    * @throws {Phi2Error} `PHI2_IO`, also when the file is no longer the one that was loaded.
    */
   hash(): Promise<string> {
