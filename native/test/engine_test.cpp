@@ -105,9 +105,7 @@ TEST("what cannot be run is refused with its code at once, and the engine goes o
 TEST("a request whose tokens are all banned fails alone") {
   Session session;
   RequestSpec hopeless = LongPrompt(10, 1, 5);
-  for (const llama_token token : Tiny()->sampleable()) {
-    hopeless.sampler.logit_bias.emplace_back(token, -std::numeric_limits<float>::infinity());
-  }
+  phi2::test::BanAll(hopeless.sampler);
   const uint32_t beside = session.engine.Submit(WithoutEnd(LongPrompt(10, 2, 20)));
   const Recorder::Heard failed = session.Run(std::move(hopeless));
   CHECK(failed.ending.reason == EndReason::kError);

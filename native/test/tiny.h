@@ -1,5 +1,6 @@
 #pragma once
 
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -57,6 +58,15 @@ inline RequestSpec LongPrompt(size_t n_tokens, int32_t salt, int32_t n_predict) 
   }
   spec.n_predict = n_predict;
   return spec;
+}
+
+/// No token is left to be drawn.
+inline void BanAll(SamplerSpec& spec) {
+  for (const auto& [begin, end] : Tiny()->sampleable()) {
+    for (llama_token token = begin; token < end; ++token) {
+      spec.logit_bias.emplace_back(token, -std::numeric_limits<float>::infinity());
+    }
+  }
 }
 
 /// Never ends by itself before n_predict tokens.
