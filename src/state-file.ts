@@ -131,6 +131,7 @@ export async function readState(
   const { engine } = context
   signal?.throwIfAborted()
   const file = await openState(state.file)
+  let written = Promise.resolve()
   try {
     const { size: fileSize } = await file.stat()
     const read = (offset: number, length: number): Promise<Buffer> => readAt(file, offset, length, signal)
@@ -143,7 +144,6 @@ export async function readState(
     const bytes = Math.max(...pieces.map(({ count }) => count)) * engine.cellBytes
     const buffers = [0, 1].map(() => new Uint8Array(bytes))
     const missing = pieces.filter(({ first, count }) => first + count > restored.tokens)
-    let written = Promise.resolve()
     for (const [index, { first, count, hash }] of missing.entries()) {
       const cells = buffers[index % 2]!.subarray(0, count * engine.cellBytes)
       await readPiece(file, size + first * engine.cellBytes, cells, hash, signal)
@@ -156,6 +156,8 @@ export async function readState(
     }
     await written
   } catch (error) {
+    // What is on its way into the cache counts, too.
+    await written.catch(() => {})
     throw signal?.aborted ? signal.reason : named(state.file, nativeError(error))
   } finally {
     await file.close()

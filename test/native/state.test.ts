@@ -324,6 +324,19 @@ test('what was sound before the damage is used', async () => {
   assert.equal(answer.text, unbroken.text)
 })
 
+test('a piece that is still on its way into the cache when the next one proves damaged counts as restored', async () => {
+  const file = join(folder, 'second.kv')
+  const bytes = await readFile(state.file)
+  bytes[bytes.length - (state.tokens - 64) * phi2.internals.engine.cellBytes]! ^= 1
+  await writeFile(file, bytes)
+  await using one = await Phi2.load({ model: 'tiny', maxSequences: 1 })
+  const long = one.complete('Once upon a time', { maxTokens: 100, logitBias: { 50256: -Infinity } })
+  const chat = one.chat({ ...saved, state: { ...state, file } })
+  await assert.rejects(chat.restoreState(), /damaged/)
+  assert.equal(chat.restored!.tokens, 64)
+  await long
+})
+
 for (const flashAttention of [true, false]) {
   test(`the largest numbers that are let in spoil their own chat and no other, ${flashAttention ? 'with' : 'without'} flash attention`, async () => {
     const extreme = await forged((_, cells) => {
