@@ -1,4 +1,5 @@
 import { Phi2Error } from './errors.js'
+import { waitFor } from './native-task.js'
 import type { StateContext, TransferOptions } from './state-file.js'
 import type { RestoredState, SavedState } from './types.js'
 
@@ -22,9 +23,18 @@ export class ChatState {
     return this.#restored && { ...this.#restored }
   }
 
-  /** Later calls share the first one's outcome, unless that was aborted. */
-  restore(options: TransferOptions = {}): Promise<void> {
-    this.#attempt ??= this.#restore(options)
+  /** Later calls share the first one's outcome. If that was aborted, the next in turn tries again. */
+  async restore(options: TransferOptions = {}): Promise<void> {
+    while (this.#attempt !== undefined) {
+      const running = this.#attempt
+      try {
+        return await waitFor(running, options.signal)
+      } catch (error) {
+        const isAborted = this.#attempt !== running
+        if (!isAborted || options.signal?.aborted) throw error
+      }
+    }
+    this.#attempt = this.#restore(options)
     return this.#attempt
   }
 

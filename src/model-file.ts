@@ -42,13 +42,16 @@ export class ModelFile {
   }
 
   /**
-   * A hash of all that is in the file, computed once, on a thread of its own. It tells files apart that differ by any
+   * A hash of all that is in the file, computed once, unless that fails, on a thread of its own. It tells files apart that differ by any
    * change anybody would make; it is no proof against forgery, which would be needless here: who can forge a state can put
    * any numbers into it. A sha256 would take three times as long, seconds for a model of full size.
    * @throws {Phi2Error} `PHI2_IO`, also when the file is no longer the one that was loaded.
    */
   hash(): Promise<string> {
-    this.#hash ??= this.#compute()
+    this.#hash ??= this.#compute().catch((error: unknown) => {
+      this.#hash = undefined // a drive may come back
+      throw error
+    })
     return this.#hash
   }
 
@@ -58,6 +61,7 @@ export class ModelFile {
     const { identity, hash } = await new Promise<{ identity: string; hash: string }>((resolve, reject) => {
       worker.once('message', resolve)
       worker.once('error', reject)
+      worker.once('exit', (code) => reject(new Error(`the thread that reads it ended with code ${code}`)))
     }).catch((cause: Error) => {
       throw new Phi2Error('PHI2_IO', `${this.#path} cannot be read: ${cause.message}`, { cause })
     })

@@ -23,6 +23,21 @@ export async function settle<T>(task: NativeTask<T>, signal?: AbortSignal): Prom
   }
 }
 
+/** Waits for work that others may wait for, too: an abort ends the waiting alone. */
+export async function waitFor<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
+  let stop = (): void => {}
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal?.reason)
+  })
+  if (signal?.aborted) stop()
+  signal?.addEventListener('abort', stop, { once: true })
+  try {
+    return await Promise.race([work, aborted])
+  } finally {
+    signal?.removeEventListener('abort', stop)
+  }
+}
+
 /** Calls the user's function out of native code, where an exception must neither vanish nor stop the work. */
 export function guarded(callback: () => void): void {
   try {

@@ -8,7 +8,7 @@ import { nativeError, Phi2Error } from './errors.js'
 import { evaluate } from './evaluate.js'
 import type { ModelFile } from './model-file.js'
 import { loadAddon, type NativeEngine } from './native.js'
-import { guarded, settle } from './native-task.js'
+import { guarded, settle, waitFor } from './native-task.js'
 import {
   cellBytes,
   checkOrigin,
@@ -48,7 +48,7 @@ export async function writeState(
   path: string,
   { signal, onProgress }: TransferOptions,
 ): Promise<Omit<SavedState, 'droppedTurns'>> {
-  const origin = await originOf(context)
+  const origin = await originOf(context, signal)
   const headerBytes = headerSize(origin, tokens.length)
   const bytes = headerBytes + tokens.length * cellBytes(origin)
   await checkFreeSpace(dirname(path), bytes, `Saving the state of ${tokens.length} tokens`)
@@ -136,7 +136,7 @@ export async function readState(
     const { size: fileSize } = await file.stat()
     const read = (offset: number, length: number): Promise<Buffer> => readAt(file, offset, length, signal)
     const { header, size, sha256 } = await readHeader(fileSize, read)
-    await check(context, header, sha256, tokens, state)
+    await check(context, header, sha256, tokens, state, signal)
     restored.tokens = await engine.cachedPrefix(tokens)
     if (restored.tokens === tokens.length) return
 
@@ -170,10 +170,11 @@ async function check(
   sha256: string,
   tokens: Int32Array,
   state: SavedState,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
   const { sequenceSize } = context.info
   if (sha256 !== state.sha256) throw invalid('it is not the one that was written with this chat')
-  checkOrigin(header, await originOf(context))
+  checkOrigin(header, await originOf(context, signal))
   if (!Buffer.from(header.tokens.buffer).equals(Buffer.from(tokens.buffer, tokens.byteOffset, tokens.byteLength))) {
     throw invalid('it is of another text than this chat’s')
   }
@@ -213,10 +214,11 @@ async function writeCells(
   throw new Phi2Error('PHI2_BUSY', 'other answers took its place in the KV cache')
 }
 
-async function originOf({ info, modelFile }: StateContext): Promise<StateOrigin> {
+async function originOf({ info, modelFile }: StateContext, signal: AbortSignal | undefined): Promise<StateOrigin> {
   const { llama, ggml } = loadAddon().versions
   const { kvType, layers, embeddingSize } = info
-  return { engine: `llama.cpp ${llama}, ggml ${ggml}`, model: await modelFile.hash(), kvType, layers, embeddingSize }
+  const model = await waitFor(modelFile.hash(), signal)
+  return { engine: `llama.cpp ${llama}, ggml ${ggml}`, model, kvType, layers, embeddingSize }
 }
 
 async function openState(path: string): Promise<FileHandle> {

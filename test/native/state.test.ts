@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { copyFile, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
+import { copyFile, mkdtemp, readdir, readFile, rename, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Chat } from '../../src/chat.js'
@@ -385,6 +385,37 @@ test('a restoring that was aborted can be tried again', async () => {
   await assert.rejects(aborted, /mine/)
   assert.equal(chat.restored, undefined)
   assert.equal(await chat.restoreState(), state.tokens)
+})
+
+test('of several who wait for the same restoring, an abort ends the waiting of one alone', async () => {
+  await using one = await Phi2.load({ model: 'tiny', maxSequences: 1 })
+  const long = one.complete('Once upon a time', { maxTokens: 200, logitBias: { 50256: -Infinity } })
+  const chat = one.chat(saved)
+  const [first, second] = [new AbortController(), new AbortController()]
+  const aborted = [first, second].map(({ signal }) => chat.restoreState({ signal }))
+  const restoring = chat.fork().restoreState()
+  second.abort(new Error('of the second'))
+  await assert.rejects(aborted[1]!, /of the second/)
+  first.abort(new Error('of the first'))
+  await assert.rejects(aborted[0]!, /of the first/)
+  assert.equal(chat.restored, undefined)
+  await long
+  assert.equal(await restoring, state.tokens)
+})
+
+test('a model file that could not be read for a while can be told again when it is back', async () => {
+  const model = join(folder, 'away.gguf')
+  await copyFile(join(packageRoot(), 'gguf', 'tiny', 'phi-2-tiny-q8_0.gguf'), model)
+  await using loaded = await Phi2.load({ model })
+  await rename(model, `${model}.away`)
+  const path = join(folder, 'away.kv')
+  await assert.rejects(loaded.chat(template).save({ state: path }), {
+    code: 'PHI2_IO',
+    message: /away\.gguf cannot be/,
+  })
+  await rename(`${model}.away`, model)
+  const { state: own } = await loaded.chat(template).save({ state: path })
+  assert.equal(own!.tokens, state.tokens)
 })
 
 test('where nothing can be written the reason is told', async () => {
