@@ -73,12 +73,14 @@ export async function search(
   // The confirmation counts for two candidates.
   const total = rounds * stages.reduce((sum, { candidates }) => sum + candidates.length, 2)
   let done = 0
-  const runTrials = async (name: string, trials: Trial[]): Promise<Trial[]> => {
+  // What others must beat is measured in every round: slow in the first, it may only have been disturbed.
+  const runTrials = async (name: string, trials: Trial[], mustLast: (tried: TunedOptions) => boolean) => {
     for (let round = 0; round < rounds; round++) {
       const soonest = Math.min(...trials.map(({ times }) => totalOf(times[0])))
       for (const { options, times } of trials) {
         step(done++ / total, name)
-        if (round === 0 || totalOf(times[0]) <= HOPELESS * soonest) times.push(await measure(options))
+        const isHopeless = round > 0 && totalOf(times[0]) > HOPELESS * soonest
+        if (!isHopeless || mustLast(options)) times.push(await measure(options))
       }
     }
     return trials
@@ -87,25 +89,20 @@ export async function search(
   let options = defaults
   const results: StageResult[] = []
   for (const { name, candidates } of stages) {
+    const isPreset = (tried: TunedOptions) => isSame(tried, options)
     const trials = await runTrials(
       name,
       candidates.map((candidate) => ({ options: { ...options, ...candidate }, times: [] })),
+      isPreset,
     )
-    const chosen = chooseTrial(
-      trials,
-      Math.max(
-        0,
-        trials.findIndex((trial) => isSame(trial.options, options)),
-      ),
-    )
+    const preset = trials.findIndex((trial) => isPreset(trial.options))
+    const chosen = chooseTrial(trials, Math.max(0, preset))
     options = trials[chosen]!.options
     results.push({ name, trials, chosen })
   }
   if (isSame(options, defaults)) return { stages: results, confirmation: undefined, options }
-  const [before, after] = await runTrials('confirmation', [
-    { options: defaults, times: [] },
-    { options, times: [] },
-  ])
+  const finalists: Trial[] = [defaults, options].map((each) => ({ options: each, times: [] }))
+  const [before, after] = await runTrials('confirmation', finalists, () => true)
   const confirmation = { defaults: before!, chosen: after! }
   return { stages: results, confirmation, options: isBetter(after!.times, before!.times) ? options : defaults }
 }

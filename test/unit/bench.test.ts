@@ -93,6 +93,20 @@ test('what is hopelessly slow in the first round is not measured again', async (
   assert.equal(found.confirmation, undefined, 'the defaults need not prove themselves')
 })
 
+test('the defaults are not given up because something disturbed their first round', async () => {
+  const twoThreads = ({ threads }: TunedOptions) => threads === 2
+  // [which calls are disturbed: the defaults' first of a stage, and of the confirmation]
+  for (const disturbed of [[2], [2, 9]]) {
+    const { calls, measure } = machine((options, call) =>
+      disturbed.includes(call) ? 200 : twoThreads(options) && call < 9 ? 90 : 100,
+    )
+    const found = await search({ defaults, stages: stages.slice(0, 1), rounds: 3 }, measure, () => {})
+    assert.equal(found.confirmation?.defaults.times.length, 3)
+    assert.deepEqual(found.options, defaults, 'what is as fast in two rounds of three is not better')
+    assert.equal(calls.length, 9 + 6)
+  }
+})
+
 test('options that only looked better are given up in the end', async () => {
   // better for as long as the stages last
   const { measure } = machine(({ threads }, call) => (threads === 2 && call < 10 ? 80 : 100))
