@@ -16,6 +16,8 @@ const subject: Subject = {
       model,
       contextSize: shared ? contextSize : contextSize * streams,
       maxSequences: streams,
+      // A stored profile of this machine would set options that the others do not have.
+      tuned: false,
       ...(threads === undefined ? {} : { threads }),
     })
     for (const word of WORDS) towardsWords[(await phi2.tokenize(` ${word}`))[0]!] = MAX_BIAS

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import '../helpers/empty-cache.js'
 import { Phi2 } from '../../src/phi2.js'
 
 // Run with --expose-gc.
