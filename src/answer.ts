@@ -1,21 +1,36 @@
 import type { NativeChunkEvent, NativeEndEvent, NativeEngine } from './native.js'
 import type { ResolvedGenerate } from './options.js'
 import { endOfText, ruleName } from './stops.js'
-import type { Answer, TokenAlternative, TokenLogprob } from './types.js'
+import type { Answer, OneAnswer, TokenAlternative, TokenLogprob } from './types.js'
 
 // Values of NativeEndEvent.rule that are no index.
 const endOfTextRule = -2
 
-/** Gathers the chunks of one request into an {@link Answer}. */
+/**
+ * Several answers to one prompt as one: the first, with all of them in `choices` and what they cost together in `usage`.
+ * The prompt was one, and counts once.
+ */
+export function joinChoices<T extends Answer>(choices: readonly T[]): T {
+  const [first, ...others] = choices as [T, ...T[]]
+  if (others.length === 0) return first
+  const { promptTokens, cachedTokens } = first.usage
+  const completionTokens = choices.reduce((sum, { usage }) => sum + usage.completionTokens, 0)
+  const totalTokens = promptTokens + completionTokens
+  return { ...first, usage: { promptTokens, completionTokens, totalTokens, cachedTokens }, choices: [...choices] }
+}
+
+/** Gathers the chunks of one answer into an {@link Answer}. */
 export class AnswerBuilder {
   readonly #engine: NativeEngine
   readonly #options: ResolvedGenerate
+  readonly #seed: number
   readonly #tokens: number[] = []
   readonly #logprobs: TokenLogprob[] = []
 
-  constructor(engine: NativeEngine, options: ResolvedGenerate) {
+  constructor(engine: NativeEngine, options: ResolvedGenerate, seed: number) {
     this.#engine = engine
     this.#options = options
+    this.#seed = seed
   }
 
   add(event: NativeChunkEvent): void {
@@ -31,7 +46,7 @@ export class AnswerBuilder {
     })
   }
 
-  build(text: string, event: NativeEndEvent): Answer {
+  build(text: string, event: NativeEndEvent): OneAnswer {
     const stop = stopName(event.rule, this.#options)
     return {
       text,
@@ -49,7 +64,7 @@ export class AnswerBuilder {
         decodeMs: event.decodeMs,
         tokensPerSecond: event.decodeMs > 0 ? ((event.completionTokens - 1) * 1000) / event.decodeMs : 0,
       },
-      seed: this.#options.seed,
+      seed: this.#seed,
       tokens: this.#tokens,
       ...(this.#options.n_probs < 0 ? {} : { logprobs: this.#logprobs }),
     }

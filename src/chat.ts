@@ -8,7 +8,6 @@ import type { StateContext } from './state-file.js'
 import { chatProfile } from './stops.js'
 import { tokenizeText } from './tokenize.js'
 import type {
-  Answer,
   ChatAnswer,
   ChatOptions,
   ChatTurn,
@@ -110,7 +109,7 @@ export class Chat {
   }
 
   /**
-   * Says something and gets the answer, which becomes a turn. An aborted answer becomes a turn with the text so far, if
+   * Says something and gets the answer, which becomes a turn; of several (`n`) the first does. An aborted answer becomes a turn with the text so far, if
    * there is any.
    * @throws {Phi2Error} `PHI2_BUSY` while another answer of this chat is on its way.
    */
@@ -238,10 +237,10 @@ export class Chat {
         droppedTurns = fitted.dropped
         return { tokens: fitted.tokens, atLineStart: false }
       },
-      finish: (answer: Answer) => {
+      finish: (answer) => ({ ...answer, droppedTurns }),
+      onAnswer: (answer) => {
         this.#busy = false
         this.#turns = [...turns, { user, assistant: answer.text }]
-        return { ...answer, droppedTurns }
       },
       onFailure: (text) => {
         this.#busy = false

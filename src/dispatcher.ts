@@ -1,10 +1,10 @@
 import type { NativeChunkEvent, NativeEndEvent, NativeEngine, NativeEvent, NativeRequest } from './native.js'
 
-/** Who hears of one request. */
+/** Who hears of one answer. */
 export interface RequestSink {
   onChunk(event: NativeChunkEvent): void
   onEnd(event: NativeEndEvent): void
-  /** One of the two others threw: the request hears of nothing more. */
+  /** One of the two others threw: the answer hears of nothing more. */
   onError(error: unknown): void
 }
 
@@ -30,10 +30,13 @@ export class Dispatcher {
     }
   }
 
-  /** Starts a request. Its first event comes in a later turn of the event loop. */
-  submit(engine: NativeEngine, request: NativeRequest, sink: RequestSink): number {
+  /**
+   * Starts a request with a sink for each of its answers. Gives the id of the first answer; the others follow it. Their
+   * first events come in a later turn of the event loop.
+   */
+  submit(engine: NativeEngine, request: NativeRequest, sinks: readonly RequestSink[]): number {
     const id = engine.submit(request)
-    this.#sinks.set(id, sink)
+    for (const [i, sink] of sinks.entries()) this.#sinks.set(id + i, sink)
     return id
   }
 }

@@ -34,11 +34,17 @@ export async function evaluate(
 
 /** Reads its tokens and generates nothing. */
 export function plainRequest(tokens: Int32Array, options?: GenerateOptions): NativeRequest {
-  const { sampler } = resolveGenerate(options, { temperature: 0, profile: stopProfiles.none, profileName: 'none' })
+  const { sampler, seeds, priority } = resolveGenerate(options, {
+    temperature: 0,
+    profile: stopProfiles.none,
+    profileName: 'none',
+  })
   return {
     tokens,
     n_predict: 0,
     sampler,
+    seeds,
+    priority,
     rules: [],
     at_line_start: false,
     n_probs: -1,
@@ -61,7 +67,7 @@ export async function runRequest(
   signal?.throwIfAborted()
   let abort = (): void => {}
   const end = await new Promise<NativeEndEvent>((resolve, reject) => {
-    const id = dispatcher.submit(engine, request, { onChunk: () => {}, onEnd: resolve, onError: reject })
+    const id = dispatcher.submit(engine, request, [{ onChunk: () => {}, onEnd: resolve, onError: reject }])
     abort = () => engine.abort(id)
     signal?.addEventListener('abort', abort, { once: true })
   })

@@ -1,10 +1,10 @@
-import { AnswerBuilder } from './answer.js'
-import type { Dispatcher } from './dispatcher.js'
+import { AnswerBuilder, joinChoices } from './answer.js'
+import type { Dispatcher, RequestSink } from './dispatcher.js'
 import { nativeError, Phi2Error } from './errors.js'
 import type { NativeEndEvent, NativeEngine } from './native.js'
 import type { ResolvedGenerate } from './options.js'
 import { Trimmer } from './trim.js'
-import type { Answer } from './types.js'
+import type { Answer, OneAnswer } from './types.js'
 
 /** What a {@link Generation} runs: the verbs of `Phi2` and `Chat` prepare one of these. */
 export interface GenerationPlan<T extends Answer> {
@@ -13,9 +13,11 @@ export interface GenerationPlan<T extends Answer> {
   options: ResolvedGenerate
   /** Tokens of the prompt; asynchronous, because long texts are tokenized off the main thread. */
   prompt: () => Promise<{ tokens: Int32Array; atLineStart: boolean }>
-  /** Turns the plain answer into the verb's own kind. */
-  finish: (answer: Answer) => T
-  /** Called once with the text so far when the answer was aborted or failed. */
+  /** Turns a plain answer into the verb's own kind. Called for each choice. */
+  finish: (answer: OneAnswer) => T
+  /** Called once with what the generation resolves to. */
+  onAnswer?: (answer: T) => void
+  /** Called once with the text of the first choice so far when the answer was aborted or failed. */
   onFailure?: (text: string) => void
 }
 
@@ -35,12 +37,17 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
   readonly #builder: AnswerBuilder
   readonly #trimmer: Trimmer
   readonly #result: Promise<T>
+  /** The first of the choices; it settles when all have ended. */
+  readonly #first: Generation<T>
+  /** All choices, this one first; those that follow the first have only themselves. */
+  readonly #choices: Generation<T>[] = [this]
   #settle!: { resolve: (answer: T) => void; reject: (reason: unknown) => void }
 
   #text = ''
   #queue: string[] = []
   #id: number | undefined
   #state: 'running' | 'done' | 'failed' = 'running'
+  #answer: T | undefined
   #failure: unknown
   #abortReason: { reason: unknown } | undefined
   #iterating = false
@@ -48,22 +55,39 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
   #paused = false
   #wakeReaders: (() => void)[] = []
 
-  constructor(plan: GenerationPlan<T>) {
+  /** @param of for this class itself: the first of several choices, and which one this is. */
+  constructor(plan: GenerationPlan<T>, of?: { first: Generation<T>; index: number }) {
     this.#plan = plan
     this.#trimmer = new Trimmer(plan.options.trim)
-    this.#builder = new AnswerBuilder(plan.engine, plan.options)
+    this.#builder = new AnswerBuilder(plan.engine, plan.options, plan.options.seeds[of?.index ?? 0] as number)
     this.#result = new Promise<T>((resolve, reject) => {
       this.#settle = { resolve, reject }
     })
     // Whoever iterates or awaits sees the failure; nobody must be killed by an unhandled rejection for doing only one.
     this.#result.catch(() => {})
+    this.#first = of?.first ?? this
+    if (of) return
+    for (let index = 1; index < plan.options.seeds.length; index++) {
+      this.#choices.push(new Generation(plan, { first: this, index }))
+    }
     const { signal } = plan.options
     if (signal?.aborted) {
-      this.#fail(signal.reason)
+      this.abort(signal.reason)
       return
     }
     signal?.addEventListener('abort', this.#onSignal, { once: true })
     void this.#start()
+  }
+
+  /**
+   * All `n` answers on their way, this one first. Each can be iterated, awaited and aborted by itself; `abort()` of the
+   * first aborts all.
+   *
+   * @example
+   * const [first, second] = phi2.ask('Name a fruit.', { n: 2, temperature: 1 }).choices
+   */
+  get choices(): readonly Generation<T>[] {
+    return [...this.#choices]
   }
 
   /** The text so far, trimmed like the answer's. Stays readable after an abort or a failure. */
@@ -76,11 +100,7 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
    * so far stays in `text`. Does nothing once the answer has ended.
    */
   abort(reason: unknown = new Phi2Error('PHI2_ABORTED', 'The answer was aborted.')): void {
-    if (this.#state !== 'running' || this.#abortReason) return
-    this.#abortReason = { reason }
-    // Before it has an id its prompt is being tokenized: nobody needs to wait for that.
-    if (this.#id === undefined) this.#fail(reason)
-    else this.#plan.engine.abort(this.#id)
+    for (const choice of this.#choices) choice.#abort(reason)
   }
 
   // biome-ignore lint/suspicious/noThenProperty: a Generation is awaitable by design
@@ -88,8 +108,10 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
     onFulfilled?: ((answer: T) => A | PromiseLike<A>) | null,
     onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
-    this.#awaited = true
-    this.#balance()
+    for (const choice of this.#choices) {
+      choice.#awaited = true
+      choice.#balance()
+    }
     return this.#result.then(onFulfilled, onRejected)
   }
 
@@ -139,11 +161,14 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
     const { engine, dispatcher, options, prompt } = this.#plan
     try {
       const { tokens, atLineStart } = await prompt()
-      if (this.#state !== 'running') return // aborted meanwhile
+      // Aborted meanwhile, or all but some of them: those are aborted as soon as they have an id.
+      if (this.#choices.every((choice) => choice.#state !== 'running')) return
       const request = {
         tokens,
         n_predict: options.n_predict,
         sampler: options.sampler,
+        seeds: options.seeds,
+        priority: options.priority,
         rules: options.rules,
         at_line_start: atLineStart,
         n_probs: options.n_probs,
@@ -151,20 +176,41 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
         reproducible: options.reproducible,
         logit_positions: new Int32Array(0),
       }
-      this.#id = dispatcher.submit(engine, request, {
-        onChunk: (event) => {
-          this.#builder.add(event)
-          this.#emit(this.#trimmer.push(event.text))
-        },
-        onEnd: (event) => this.#onEnd(event),
-        onError: (error) => {
-          if (this.#id !== undefined) engine.abort(this.#id)
-          this.#fail(nativeError(error))
-        },
-      })
+      const first = dispatcher.submit(
+        engine,
+        request,
+        this.#choices.map((choice) => choice.#sink()),
+      )
+      for (const [i, choice] of this.#choices.entries()) {
+        choice.#id = first + i
+        if (choice.#state !== 'running') engine.abort(choice.#id)
+      }
     } catch (error) {
-      this.#fail(nativeError(error))
+      for (const choice of this.#choices) choice.#fail(nativeError(error))
     }
+  }
+
+  #sink(): RequestSink {
+    return {
+      onChunk: (event) => {
+        if (this.#state !== 'running') return // aborted before it had an id
+        this.#builder.add(event)
+        this.#emit(this.#trimmer.push(event.text))
+      },
+      onEnd: (event) => this.#onEnd(event),
+      onError: (error) => {
+        if (this.#id !== undefined) this.#plan.engine.abort(this.#id)
+        this.#fail(nativeError(error))
+      },
+    }
+  }
+
+  #abort(reason: unknown): void {
+    if (this.#state !== 'running' || this.#abortReason) return
+    this.#abortReason = { reason }
+    // Before it has an id its prompt is being tokenized: nobody needs to wait for that.
+    if (this.#id === undefined) this.#fail(reason)
+    else this.#plan.engine.abort(this.#id)
   }
 
   readonly #onSignal = (): void => this.abort(this.#plan.options.signal?.reason)
@@ -190,10 +236,10 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
   }
 
   #succeed(event: NativeEndEvent): void {
+    if (this.#state !== 'running') return
     try {
-      const answer = this.#plan.finish(this.#builder.build(this.#text, event))
+      this.#answer = this.#plan.finish(this.#builder.build(this.#text, event))
       this.#end('done')
-      this.#settle.resolve(answer)
     } catch (error) {
       this.#fail(nativeError(error))
     }
@@ -203,14 +249,35 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
     if (this.#state !== 'running') return
     this.#failure = reason
     this.#end('failed')
-    this.#plan.onFailure?.(this.#text)
-    this.#settle.reject(reason)
   }
 
   #end(state: 'done' | 'failed'): void {
     this.#state = state
-    this.#plan.options.signal?.removeEventListener('abort', this.#onSignal)
+    if (this.#first !== this) this.#settleWith([this])
+    this.#first.#settleAll()
     this.#wake()
+  }
+
+  /** Before any reader wakes: whoever has seen the end of a chat's answer may go on with the chat. */
+  #settleAll(): void {
+    const { options, onAnswer, onFailure } = this.#plan
+    if (this.#choices.some((choice) => choice.#state === 'running')) return
+    options.signal?.removeEventListener('abort', this.#onSignal)
+    const answer = this.#settleWith(this.#choices)
+    if (answer) onAnswer?.(answer)
+    else onFailure?.(this.#text)
+  }
+
+  /** With the answers of all these choices, or the failure of one. */
+  #settleWith(choices: readonly Generation<T>[]): T | undefined {
+    const failed = choices.find((choice) => choice.#state === 'failed')
+    if (failed) {
+      this.#settle.reject(failed.#failure)
+      return undefined
+    }
+    const answer = joinChoices(choices.map((choice) => choice.#answer as T))
+    this.#settle.resolve(answer)
+    return answer
   }
 
   #emit(text: string): void {

@@ -41,6 +41,8 @@ export interface NativeLoadOptions {
   /** more than n_batch is n_batch */
   n_ubatch: number
   n_seq_max: number
+  /** Requests that may wait for a place. */
+  n_queue_max: number
   n_threads: number
   n_gpu_layers: number
   flash_attn: -1 | 0 | 1
@@ -67,7 +69,7 @@ export interface NativeEngine {
   detokenize(tokens: Int32Array): string
   /** Bytes of one token. */
   piece(token: number): Uint8Array
-  /** Starts a request; its events carry the id that this returns. */
+  /** Starts a request of one answer for each seed. Their events carry the id that this returns, and those after it. */
   submit(request: NativeRequest): number
   abort(id: number): void
   /** Back-pressure: a paused sequence is left out of the batches. */
@@ -103,6 +105,7 @@ export interface NativeStats {
   cachedTokens: number
   steps: number
   decodedTokens: number
+  preemptions: number
 }
 
 export interface NativeSampler {
@@ -111,7 +114,6 @@ export interface NativeSampler {
   top_p: number
   min_p: number
   typical_p: number
-  seed: number
   penalty_repeat: number
   penalty_freq: number
   penalty_present: number
@@ -132,6 +134,10 @@ export interface NativeRequest {
   tokens: Int32Array
   n_predict: number
   sampler: NativeSampler
+  /** one for each answer */
+  seeds: readonly number[]
+  /** higher comes first */
+  priority: number
   rules: readonly StopRule[]
   at_line_start: boolean
   /** -1: no logprobs; otherwise alternatives per token */
@@ -206,7 +212,7 @@ export interface NativeQuantizeReport {
 }
 
 /** A text read in chunks of `n_ctx` tokens, `n_seq_max` of them decoded together at most. */
-export interface NativeReadingOptions extends Omit<NativeLoadOptions, 'onEvents' | 'onProgress'> {
+export interface NativeReadingOptions extends Omit<NativeLoadOptions, 'onEvents' | 'onProgress' | 'n_queue_max'> {
   text: string
   /** At most; 0: all */
   n_chunks: number

@@ -36,6 +36,7 @@ export interface OptionSpec {
 
 // The engine takes 0xFFFFFFFF as "random"; our own random seeds are drawn here, so that they can be reported.
 const maxSeed = 0xfffffffe
+const maxPriority = 100
 const maxTokensLimit = 1 << 20
 
 export const generateSchema = {
@@ -128,6 +129,22 @@ export const generateSchema = {
     doc: 'Likeliest alternatives of each token',
     cli: true,
   },
+  n: {
+    type: 'integer',
+    min: 1,
+    max: 64,
+    default: 1,
+    doc: 'Answers to the one prompt, each with its own seed',
+    cli: true,
+  },
+  priority: {
+    type: 'integer',
+    min: -maxPriority,
+    max: maxPriority,
+    default: 0,
+    doc: 'Which of several answers comes first; higher is earlier',
+    cli: false,
+  },
   signal: { type: 'signal', doc: 'Aborts the answer', cli: false },
   highWaterMark: {
     type: 'integer',
@@ -173,6 +190,14 @@ export const loadSchema = {
   flashAttention: { type: 'other', choices: ['auto', true, false], default: 'auto', doc: 'Flash attention', cli: true },
   kvType: { type: 'other', choices: ['f16', 'bf16', 'f32'], default: 'f16', doc: 'Type of the KV cache', cli: true },
   maxSequences: { type: 'integer', min: 1, max: 64, default: 8, doc: 'Answers decoded at the same time', cli: true },
+  maxQueue: {
+    type: 'integer',
+    min: 0,
+    max: 1 << 20,
+    default: 1024,
+    doc: 'Answers that may wait for a place',
+    cli: false,
+  },
   tuned: { type: 'boolean', default: true, doc: 'Use what phi2 tune found fastest here', cli: true },
   signal: { type: 'signal', doc: 'Aborts the load', cli: false },
   onProgress: { type: 'function', doc: 'Progress of the load', cli: false },
@@ -209,7 +234,9 @@ export interface ResolvedGenerate {
   rules: readonly StopRule[]
   trim: Trim
   n_probs: number
-  seed: number
+  /** One for each of the `n` answers. */
+  seeds: readonly number[]
+  priority: number
   /** The caller gave the seed and wants its text again. */
   reproducible: boolean
   signal: AbortSignal | undefined
@@ -256,7 +283,6 @@ export function resolveGenerate(
       top_p: value('topP') as number,
       min_p: value('minP') as number,
       typical_p: value('typicalP') as number,
-      seed,
       penalty_repeat: value('repeatPenalty') as number,
       penalty_freq: value('frequencyPenalty') as number,
       penalty_present: value('presencePenalty') as number,
@@ -274,7 +300,8 @@ export function resolveGenerate(
     rules: combineRules(profile, parseStop(given.stop)),
     trim: profile.trim,
     n_probs: value('logprobs') || topLogprobs > 0 ? topLogprobs : -1,
-    seed,
+    seeds: Array.from({ length: value('n') as number }, (_, i) => (seed + i) % (maxSeed + 1)),
+    priority: value('priority') as number,
     reproducible: given.seed !== undefined && temperature > 0,
     signal: given.signal,
     highWaterMark: value('highWaterMark') as number,
@@ -293,6 +320,7 @@ export interface ResolvedLoad {
   flashAttention: boolean | 'auto'
   kvType: 'f16' | 'bf16' | 'f32'
   maxSequences: number
+  maxQueue: number
   tuned: boolean
   signal: AbortSignal | undefined
   onProgress: ((fraction: number) => void) | undefined
@@ -312,6 +340,7 @@ export function resolveLoad(options: LoadOptions | undefined): ResolvedLoad {
     flashAttention: value('flashAttention') as boolean | 'auto',
     kvType: value('kvType') as ResolvedLoad['kvType'],
     maxSequences: value('maxSequences') as number,
+    maxQueue: value('maxQueue') as number,
     tuned: value('tuned') as boolean,
     signal: given.signal,
     onProgress: given.onProgress,

@@ -23,6 +23,7 @@ import type {
   GenerateOptions,
   LoadOptions,
   ModelInfo,
+  OneAnswer,
   SavedChat,
 } from './types.js'
 
@@ -206,7 +207,7 @@ export class Phi2 implements AsyncDisposable {
     prompt: string,
     special: boolean,
     options: ReturnType<typeof resolveGenerate>,
-    finish: (answer: Answer) => T,
+    finish: (answer: OneAnswer) => T,
   ): Generation<T> {
     return new Generation({
       engine: this.#engine,
@@ -241,6 +242,7 @@ async function loadEngine(
     n_batch: options.batchSize,
     n_ubatch: options.microBatchSize,
     n_seq_max: options.maxSequences,
+    n_queue_max: options.maxQueue,
     n_threads: options.threads,
     n_gpu_layers: options.gpuLayers,
     flash_attn: options.flashAttention === 'auto' ? -1 : options.flashAttention ? 1 : 0,

@@ -80,7 +80,8 @@ export interface GenerateOptions {
   /**
    * Same seed, same text on the same machine, if no other answer runs at the same time: then steps are shared, and their
    * rounding can turn a sampled text another way. With a seed the prompt is read anew, without the cache of earlier ones.
-   * No seed is random; the one used is in `Answer.seed`.
+   * No seed is random; the one used is in `Answer.seed`. With `n` the answers have this seed and those after it, and the
+   * same seed with the same `n` gives the same answers.
    */
   seed?: number
   /** Divides the logits of recent tokens; 1 is off. @default 1 */
@@ -103,6 +104,19 @@ export interface GenerateOptions {
   logprobs?: boolean
   /** Alternatives per token, 0 to 100; more than 0 switches `logprobs` on. @default 0 */
   topLogprobs?: number
+  /**
+   * Answers to the one prompt, 1 to 64, for which it is read once. They are in `Answer.choices`, and on their way in
+   * `Generation.choices`. Without a temperature they are all the same. @default 1
+   *
+   * @example
+   * const { choices } = await phi2.ask('Name a fruit.', { n: 4, temperature: 1 })
+   */
+  n?: number
+  /**
+   * Which of several answers comes first, -100 to 100. One of a higher priority gets the next free place, takes that of a
+   * lower one when there is none, and has its prompt read first. Answers of one priority share. @default 0
+   */
+  priority?: number
   /** Aborting rejects with `signal.reason`; the text so far stays on the `Generation`. */
   signal?: AbortSignal
   /** Chunks that an iterating consumer may lag behind before its sequence pauses. @default 32 */
@@ -119,7 +133,7 @@ export interface Usage {
 
 /** Milliseconds, by the engine's own clock. */
 export interface Timings {
-  /** Waiting for a free place. */
+  /** Waiting for a place, at first and whenever it was lost to others. */
   queueMs: number
   /** From admission to the first token. */
   promptMs: number
@@ -154,7 +168,15 @@ export interface Answer {
   tokens: number[]
   /** One entry for each of `tokens`, if asked for. */
   logprobs?: TokenLogprob[]
+  /**
+   * With `n` above 1: all answers; the first of them is this one, with its own `usage` instead of that of all together
+   * (in which the prompt counts once).
+   */
+  choices?: this[]
 }
+
+/** An answer by itself. */
+export type OneAnswer = Omit<Answer, 'choices'>
 
 /** Answer of `code`. `text` is the function's body. */
 export interface CodeAnswer extends Answer {
@@ -272,6 +294,8 @@ export interface LoadOptions {
   kvType?: KvType
   /** Answers decoded at the same time, 1 to 64; more wait for a place. @default 8 */
   maxSequences?: number
+  /** Requests that may wait for a place; one more is refused with `PHI2_BUSY`. @default 1024 */
+  maxQueue?: number
   /**
    * Options above that are not given are those which `phi2 tune` found fastest for this kind of model on this machine, if it
    * was run; `info.tuned` tells. @default true

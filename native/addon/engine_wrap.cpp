@@ -181,10 +181,12 @@ Napi::Value EngineWrap::Piece(const Napi::CallbackInfo& info) {
 Napi::Value EngineWrap::Submit(const Napi::CallbackInfo& info) {
   return Guard(info.Env(), [&] {
     if (info.Length() < 1 || !info[0].IsObject()) throw BadArgument(info.Env(), "Expected an object for request.");
-    const uint32_t id = OpenEngine(info.Env()).Submit(ReadRequest(info[0].As<Napi::Object>()));
+    const auto request = info[0].As<Napi::Object>();
+    const std::vector<uint32_t> seeds = ReadSeeds(request);
+    const uint32_t first = OpenEngine(info.Env()).Submit(ReadRequest(request), seeds);
     // After Submit: its events can only be delivered once this call has returned to the event loop.
-    parts_.channel->Hold(info.Env(), id);
-    return Napi::Number::New(info.Env(), id);
+    for (uint32_t i = 0; i < seeds.size(); ++i) parts_.channel->Hold(info.Env(), first + i);
+    return Napi::Number::New(info.Env(), first);
   });
 }
 
@@ -209,6 +211,7 @@ Napi::Value EngineWrap::Stats(const Napi::CallbackInfo& info) {
   object.Set("cachedTokens", stats.cached_tokens);
   object.Set("steps", static_cast<double>(stats.steps));
   object.Set("decodedTokens", static_cast<double>(stats.decoded_tokens));
+  object.Set("preemptions", static_cast<double>(stats.preemptions));
   return object;
 }
 

@@ -11,6 +11,7 @@ namespace {
 
 constexpr uint32_t kMaxBreakers = 32;  // each is compared with the whole vocabulary
 constexpr float kMaxBias = 1000;
+constexpr uint32_t kMaxChoices = 64;
 
 Napi::Error Wrong(const Napi::Object& object, const std::string& key, const char* expected) {
   return BadArgument(object.Env(), "Expected " + std::string(expected) + " for " + key + ".");
@@ -96,7 +97,6 @@ SamplerSpec ReadSampler(const Napi::Object& from) {
   spec.top_p = Float(from, "top_p");
   spec.min_p = Float(from, "min_p");
   spec.typical_p = Float(from, "typical_p");
-  spec.seed = static_cast<uint32_t>(std::clamp(Number(from, "seed"), 0.0, 4294967294.0));
   spec.penalty_repeat = Float(from, "penalty_repeat");
   spec.penalty_freq = Float(from, "penalty_freq");
   spec.penalty_present = Float(from, "penalty_present");
@@ -154,6 +154,9 @@ LoadRequest ReadLoadOptions(const Napi::Object& options) {
   request.engine.n_batch = static_cast<uint32_t>(Integer(options, "n_batch", 32, 2048));
   request.engine.n_ubatch = static_cast<uint32_t>(Integer(options, "n_ubatch", 32, 2048));
   request.engine.n_seq_max = static_cast<uint32_t>(Integer(options, "n_seq_max", 1, 64));
+  if (!options.Get("n_queue_max").IsUndefined()) {
+    request.engine.n_queue_max = static_cast<uint32_t>(Integer(options, "n_queue_max", 0, INT32_MAX));
+  }
   request.engine.n_threads = Integer(options, "n_threads", 1, GGML_MAX_N_THREADS);
   request.engine.flash_attn = static_cast<llama_flash_attn_type>(Integer(options, "flash_attn", -1, 1));
   request.engine.type_kv = KvType(options);
@@ -194,9 +197,26 @@ RequestSpec ReadRequest(const Napi::Object& request) {
   spec.n_probs = Integer(request, "n_probs", -1, 100);
   spec.prompt_logprobs = Boolean(request, "prompt_logprobs");
   spec.reproducible = Boolean(request, "reproducible");
+  spec.priority = Integer(request, "priority", INT32_MIN, INT32_MAX);
   spec.logit_positions = ReadTokens(request.Get("logit_positions"), "logit_positions");
   std::sort(spec.logit_positions.begin(), spec.logit_positions.end());
   return spec;
+}
+
+std::vector<uint32_t> ReadSeeds(const Napi::Object& request) {
+  const Napi::Value value = request.Get("seeds");
+  if (!value.IsArray()) throw Wrong(request, "seeds", "an array");
+  const auto list = value.As<Napi::Array>();
+  if (list.Length() < 1 || list.Length() > kMaxChoices) throw Wrong(request, "seeds", "1 to 64 numbers");
+  std::vector<uint32_t> seeds;
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const Napi::Value item = list.Get(i);
+    const double seed = item.IsNumber() ? item.As<Napi::Number>().DoubleValue() : -1;
+    // The highest stands for a random one in the engine.
+    if (!(seed >= 0 && seed < UINT32_MAX)) throw Wrong(request, "seeds", "numbers from 0 to 4294967294");
+    seeds.push_back(static_cast<uint32_t>(seed));
+  }
+  return seeds;
 }
 
 QuantizeOptions ReadQuantizeOptions(const Napi::Object& from) {

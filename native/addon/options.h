@@ -18,6 +18,8 @@ struct LoadRequest {
 
 LoadRequest ReadLoadOptions(const Napi::Object& options);
 RequestSpec ReadRequest(const Napi::Object& request);
+/// Of a request: one for each answer.
+std::vector<uint32_t> ReadSeeds(const Napi::Object& request);
 StopSpec ReadStopSpec(const Napi::Value& rules, bool at_line_start);
 QuantizeOptions ReadQuantizeOptions(const Napi::Object& from);
 PerplexityOptions ReadPerplexityOptions(const Napi::Object& from);

@@ -1,58 +1,50 @@
 #include "core/batch_builder.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 namespace phi2 {
-namespace {
-
-// A step that other sequences wait for, or that only its end can abort, is kept near this long.
-constexpr double kSharedStepMs = 100;
-// A prompt alone on a device that can abort inside a step: new requests wait no longer than this for their turn.
-constexpr double kLonePrefillMs = 1000;
-constexpr size_t kMinPrefill = 16;
-constexpr size_t kFirstPrefill = 64;  // before anything was measured
-
-bool CanRun(const Sequence& sequence) { return !sequence.paused && !sequence.ended; }
-
-}  // namespace
 
 bool BatchBuilder::Build(std::vector<std::shared_ptr<Sequence>>& active, const StepCost& cost) {
   parts_.clear();
   batch_->n_tokens = 0;
   n_rows_with_output_ = 0;
-  auto prompts = static_cast<size_t>(
-      std::count_if(active.begin(), active.end(), [](const auto& s) { return CanRun(*s) && s->prefilling(); }));
-  const size_t for_decoding = prompts > 0 ? n_batch_ - std::min<size_t>(kMinPrefill, n_batch_ / 2) : n_batch_;
-  bool left_out = false;
+  std::vector<Sequence*> runnable;
   for (const auto& sequence : active) {
-    if (!CanRun(*sequence) || sequence->prefilling()) continue;
-    const size_t free = for_decoding - std::min(for_decoding, n_tokens());
-    const size_t added = Add(*sequence, std::min(free, 1 + sequence->draft.size()));
-    left_out = left_out || added == 0;
+    if (!sequence->paused() && !sequence->ended) runnable.push_back(sequence.get());
   }
-  size_t budget = prompts > 0 ? PrefillBudget(active, cost) : 0;
-  for (const auto& sequence : active) {
-    if (!CanRun(*sequence) || !sequence->prefilling()) continue;
-    const size_t share = std::min(budget, std::max<size_t>(1, budget / prompts--));
-    const size_t added = Add(*sequence, std::min(share, sequence->tokens().size() - sequence->n_past));
-    left_out = left_out || added == 0;
-    budget -= added;
+  plan_ = Plan(runnable, cost);
+  std::unordered_set<const Sequence*> left_out;
+  for (size_t i = 0; i < runnable.size(); ++i) {
+    if (Add(*runnable[i], plan_.counts[i]) == 0) left_out.insert(runnable[i]);
   }
-  if (left_out) std::rotate(active.begin(), active.begin() + 1, active.end());
+  if (!left_out.empty()) {
+    std::stable_partition(active.begin(), active.end(), [&](const auto& s) { return left_out.count(s.get()) > 0; });
+  }
   return n_tokens() > 0;
 }
 
-size_t BatchBuilder::PrefillBudget(const std::vector<std::shared_ptr<Sequence>>& active, const StepCost& cost) const {
-  if (active.size() == 1 && active.front()->spec().reproducible) return room();
-  if (!cost.measured()) return std::min(room(), kFirstPrefill);
-  const bool alone = parts_.empty() && can_abort_;
-  return std::max(std::min(room(), kMinPrefill), cost.TokensWithin(alone ? kLonePrefillMs : kSharedStepMs, room()));
+void BatchBuilder::OnWhole() {
+  if (plan_.only_prompts) n_long_step_ = std::min(n_batch_, 2 * std::max(n_long_step_, n_tokens()));
+}
+
+StepPlan BatchBuilder::Plan(const std::vector<Sequence*>& runnable, const StepCost& cost) const {
+  std::vector<StepCandidate> candidates;
+  for (const Sequence* sequence : runnable) {
+    candidates.push_back({sequence->tokens().size() - sequence->n_past, sequence->draft.size(), sequence->priority()});
+  }
+  StepLimits limits;
+  limits.n_batch = n_batch_;
+  limits.can_abort = can_abort_;
+  limits.n_long_step = n_long_step_;
+  // A reproducible prompt alone is read in steps of a fixed size: how it is cut decides how numbers are rounded.
+  limits.whole_prompt = runnable.size() == 1 && runnable.front()->spec().reproducible;
+  return PlanStep(candidates, limits, cost);
 }
 
 /// Adds at most `count` tokens from the sequence's next position on; returns how many.
 size_t BatchBuilder::Add(Sequence& sequence, size_t count) {
   Part part{&sequence, sequence.n_past, 0, batch_->n_tokens};
-  count = std::min(count, room());
   for (; part.count < count; ++part.count) {
     const size_t position = part.first + part.count;
     const bool output = sequence.wants_output(position);

@@ -8,10 +8,11 @@
 #include "core/context.h"
 #include "core/sequence.h"
 #include "core/step_cost.h"
+#include "core/step_plan.h"
 
 namespace phi2 {
 
-/// What goes into a step: decides how many tokens of which sequence, and fills the batch. Engine thread only.
+/// Fills the batch of a step as PlanStep() says. Engine thread only.
 class BatchBuilder {
  public:
   /// What one sequence contributes: the rows [row, row + count) of the batch, at the positions [first, first + count).
@@ -23,20 +24,29 @@ class BatchBuilder {
   };
 
   BatchBuilder(uint32_t n_batch, uint32_t n_outputs, bool can_abort)
-      : n_batch_(n_batch), n_outputs_(n_outputs), can_abort_(can_abort), batch_(static_cast<int32_t>(n_batch)) {}
+      : n_batch_(n_batch),
+        n_outputs_(n_outputs),
+        can_abort_(can_abort),
+        batch_(static_cast<int32_t>(n_batch)),
+        n_long_step_(n_batch) {}
 
-  /// Returns false when nothing can run. Generating sequences come first, with their pending token and what is drafted
-  /// behind it, but for a part of the batch that is kept for prompts while there are any; what is left of the budget is
-  /// shared evenly between prompts. Who had no place comes first the next time: `active` is rotated.
+  /// Returns false when nothing can run. Who had no place in the batch comes first the next time: `active` is
+  /// reordered.
   bool Build(std::vector<std::shared_ptr<Sequence>>& active, const StepCost& cost);
 
   llama_batch& batch() { return *batch_; }
   size_t n_tokens() const { return static_cast<size_t>(batch_->n_tokens); }
   const std::vector<Part>& parts() const { return parts_; }
 
+  /// The step reads prompts only, for longer than others should have to wait: when something else wants to run, it is
+  /// to be cut and done again shared. What OnCut() does keeps that from happening for ever: the next long steps are
+  /// half as long, and so on down to steps that are not cut; each that is done whole allows one of twice the length.
+  bool is_long() const { return plan_.is_long; }
+  void OnCut() { n_long_step_ = n_tokens() / 2; }
+  void OnWhole();
+
  private:
-  size_t room() const { return n_batch_ - n_tokens(); }
-  size_t PrefillBudget(const std::vector<std::shared_ptr<Sequence>>& active, const StepCost& cost) const;
+  StepPlan Plan(const std::vector<Sequence*>& runnable, const StepCost& cost) const;
   size_t Add(Sequence& sequence, size_t count);
 
   size_t n_batch_;
@@ -45,6 +55,8 @@ class BatchBuilder {
   Batch batch_;
   size_t n_rows_with_output_ = 0;
   std::vector<Part> parts_;
+  size_t n_long_step_ = 0;
+  StepPlan plan_;
 };
 
 }  // namespace phi2

@@ -13,6 +13,7 @@ struct EngineOptions {
   uint32_t n_batch = 512;
   uint32_t n_ubatch = 0;  ///< tokens computed at once: a batch is cut into such parts; 0: n_batch
   uint32_t n_seq_max = 8;
+  uint32_t n_queue_max = 1024;  ///< requests that may wait for a place
   int32_t n_threads = 2;
   llama_flash_attn_type flash_attn = LLAMA_FLASH_ATTN_TYPE_AUTO;
   ggml_type type_kv = GGML_TYPE_F16;

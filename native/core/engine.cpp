@@ -12,7 +12,7 @@
 namespace phi2 {
 
 Engine::Engine(std::shared_ptr<Model> model, const EngineOptions& options, EventSink* sink)
-    : model_(std::move(model)), sink_(sink) {
+    : model_(std::move(model)), sink_(sink), n_queue_max_(options.n_queue_max) {
   EngineOptions with_transit = options;
   ++with_transit.n_seq_max;  // the cache keeps one for itself
   context_ = std::make_unique<Context>(*model_, with_transit, ShouldAbortStep, this);
@@ -24,6 +24,7 @@ Engine::Engine(std::shared_ptr<Model> model, const EngineOptions& options, Event
   kv_shape_ = {static_cast<uint32_t>(llama_model_n_layer(shaped)), static_cast<uint32_t>(llama_model_n_embd(shaped)),
                options.type_kv};
   cache_ = std::make_unique<KvCache>(*context_, kv_shape_);
+  scheduler_ = std::make_unique<Scheduler>(*cache_, n_ctx_seq_, n_queue_max_);
   builder_ = std::make_unique<BatchBuilder>(n_batch_, context_->n_outputs(), AbortCallbackWorks());
   thread_ = std::thread([this] { Run(); });
 }
@@ -33,40 +34,60 @@ Engine::~Engine() { Close(); }
 // --- any thread ---
 
 uint32_t Engine::Submit(RequestSpec spec) {
+  const uint32_t seed = spec.sampler.seed;
+  return Submit(std::move(spec), {seed});
+}
+
+uint32_t Engine::Submit(RequestSpec spec, const std::vector<uint32_t>& seeds) {
   const std::shared_ptr<Model> model = OpenModel();
+  CheckSpec(spec, *model);
+  const auto n_prompt = static_cast<int32_t>(spec.tokens.size());
+  spec.logit_positions.erase(std::remove_if(spec.logit_positions.begin(), spec.logit_positions.end(),
+                                            [n_prompt](int32_t p) { return p < 0 || p >= n_prompt; }),
+                             spec.logit_positions.end());
+
+  const auto n = static_cast<uint32_t>(seeds.size());
+  const uint32_t first = next_id_.fetch_add(n);
+  std::vector<std::shared_ptr<Sequence>> choices;
+  for (uint32_t i = 0; i < n; ++i) {
+    spec.sampler.seed = seeds[i];
+    choices.push_back(std::make_shared<Sequence>(first + i, first, spec, model));
+  }
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (closing_) throw ClosedError();
+  // The engine thread knows who has to wait. Here only what it would refuse in any case is kept from piling up.
+  const size_t n_waiting = n_arriving_ + n_waiting_;
+  if (n_waiting >= size_t{n_queue_max_} + n_seq_max_) throw Scheduler::BusyError(n_waiting, n_queue_max_);
+  for (const auto& choice : choices) abort_flags_[choice->id()] = std::make_shared<std::atomic<bool>>(false);
+  ++n_arriving_;
+  commands_.push_back([this, choices = std::move(choices)](bool) {
+    for (const auto& choice : choices) scheduler_->Submit(choice);
+    std::lock_guard<std::mutex> arrived(mutex_);
+    --n_arriving_;
+  });
+  wants_turn_ = true;
+  wake_.notify_one();
+  return first;
+}
+
+void Engine::CheckSpec(const RequestSpec& spec, const Model& model) const {
   if (spec.tokens.empty()) throw Error("PHI2_INVALID_OPTION", "Expected a prompt of at least one token.");
   for (llama_token token : spec.tokens) {
-    if (!model->IsToken(token))
+    if (!model.IsToken(token))
       throw Error("PHI2_INVALID_OPTION", "The prompt holds " + std::to_string(token) + ", which is no token id.");
   }
   for (const auto& [token, bias] : spec.sampler.logit_bias) {
-    if (!model->IsToken(token))
+    if (!model.IsToken(token))
       throw Error("PHI2_INVALID_OPTION", "logitBias names " + std::to_string(token) + ", which is no token id.");
   }
   if (spec.tokens.size() > n_ctx_seq_) {
     throw Error("PHI2_CONTEXT_FULL", "The prompt has " + std::to_string(spec.tokens.size()) +
                                          " tokens but a sequence holds at most " + std::to_string(n_ctx_seq_) +
                                          ". Shorten the prompt" +
-                                         (n_ctx_seq_ < static_cast<uint32_t>(llama_model_n_ctx_train(model->get()))
+                                         (n_ctx_seq_ < static_cast<uint32_t>(llama_model_n_ctx_train(model.get()))
                                               ? " or load the model with a larger contextSize."
                                               : "."));
   }
-  const auto n_prompt = static_cast<int32_t>(spec.tokens.size());
-  spec.logit_positions.erase(std::remove_if(spec.logit_positions.begin(), spec.logit_positions.end(),
-                                            [n_prompt](int32_t p) { return p < 0 || p >= n_prompt; }),
-                             spec.logit_positions.end());
-
-  const uint32_t id = next_id_++;
-  auto sequence = std::make_shared<Sequence>(id, std::move(spec), model);
-  std::lock_guard<std::mutex> lock(mutex_);
-  if (closing_) throw ClosedError();
-  abort_flags_[id] = std::make_shared<std::atomic<bool>>(false);
-  commands_.push_back([this, sequence](bool) {
-    queued_.Push(sequence);
-    room_changed_ = true;
-  });
-  wake_.notify_one();
-  return id;
 }
 
 std::shared_ptr<Model> Engine::OpenModel() const {
@@ -91,19 +112,20 @@ void Engine::Abort(uint32_t id) {
     flag->second->store(true);
   }
   Send([this, id](bool open) {
-    if (open) AbortNow(id);
+    if (open) scheduler_->Abort(id);
   });
 }
 
 void Engine::Pause(uint32_t id) {
-  Send([this, id](bool open) {
-    if (open) SetPaused(id, true);
-  });
+  const auto pause = [this, id](bool open) {
+    if (open) scheduler_->SetPaused(id, true);
+  };
+  Send(pause, false);
 }
 
 void Engine::Resume(uint32_t id) {
   Send([this, id](bool open) {
-    if (open) SetPaused(id, false);
+    if (open) scheduler_->SetPaused(id, false);
   });
 }
 
@@ -145,11 +167,12 @@ uint32_t Engine::WriteCells(std::vector<llama_token> tokens, size_t first, const
   return Submit(std::move(spec));
 }
 
-/// Returns false when the engine is closing: the command is dropped.
-bool Engine::Send(Command command) {
+/// Returns false when the engine is closing: the command is dropped. A long step is cut for what is urgent.
+bool Engine::Send(Command command, bool urgent) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (closing_) return false;
   commands_.push_back(std::move(command));
+  if (urgent) wants_turn_ = true;
   wake_.notify_one();
   return true;
 }
@@ -172,7 +195,7 @@ void Engine::CloseSilently() {
 }
 
 EngineStats Engine::stats() const {
-  return {n_active_, n_queued_, n_cached_sequences_, n_cached_tokens_, n_steps_, n_decoded_};
+  return {n_active_, n_queued_, n_cached_sequences_, n_cached_tokens_, n_steps_, n_decoded_, n_preempted_};
 }
 
 // --- engine thread ---
@@ -183,16 +206,17 @@ void Engine::Run() {
     try {
       open = TakeCommands();
       if (!open) break;
-      Admit();
-      if (builder_->Build(active_, cost_)) Step();
+      scheduler_->Admit([this](Sequence& sequence) {
+        if (sequence.spec().cells) PutCells(sequence);
+      });
+      scheduler_->ClaimCells();
+      if (builder_->Build(scheduler_->active(), cost_)) Step();
       Settle();
     } catch (const std::exception& failure) {  // out of memory, most likely: what runs is given up, the engine is not
-      for (auto& sequence : active_) sequence->Fail("PHI2_DECODE_FAILED", failure.what());
-      room_changed_ = true;
+      for (auto& sequence : scheduler_->active()) sequence->Fail("PHI2_DECODE_FAILED", failure.what());
     }
   }
-  while (!queued_.empty()) active_.push_back(queued_.PopFront());
-  for (auto& sequence : active_) sequence->End(EndReason::kAbort);
+  scheduler_->AbortAll();
   Settle();
 }
 
@@ -202,54 +226,14 @@ bool Engine::TakeCommands() {
   bool open = true;
   {
     std::unique_lock<std::mutex> lock(mutex_);
-    const bool runnable =
-        std::any_of(active_.begin(), active_.end(), [](const auto& s) { return !s->paused || s->ended; });
-    const bool admissible = !queued_.empty() && room_changed_;
-    if (!runnable && !admissible) wake_.wait(lock, [this] { return closing_ || !commands_.empty(); });
+    if (!scheduler_->has_work()) wake_.wait(lock, [this] { return closing_ || !commands_.empty(); });
     commands.swap(commands_);
+    wants_turn_ = false;
     open = !closing_;
   }
   for (const Command& command : commands) command(open);
   if (open) Settle();
   return open;
-}
-
-void Engine::AbortNow(uint32_t id) {
-  if (std::shared_ptr<Sequence> waiting = queued_.Remove(id)) {
-    active_.push_back(std::move(waiting));  // Settle() reports it
-    room_changed_ = true;
-  }
-  if (Sequence* sequence = Find(id)) sequence->End(EndReason::kAbort);
-}
-
-void Engine::SetPaused(uint32_t id, bool paused) {
-  if (Sequence* sequence = Find(id)) sequence->paused = paused;
-}
-
-/// Null when the request has ended meanwhile.
-Sequence* Engine::Find(uint32_t id) const {
-  const auto running = std::find_if(active_.begin(), active_.end(), [id](const auto& s) { return s->id() == id; });
-  return running != active_.end() ? running->get() : queued_.Find(id);
-}
-
-/// First come, first served: a large request is not overtaken by small ones for ever.
-void Engine::Admit() {
-  if (!room_changed_) return;
-  room_changed_ = false;
-  while (!queued_.empty()) {
-    Sequence& sequence = queued_.front();
-    const RequestSpec& spec = sequence.spec();
-    const size_t n_predict = static_cast<size_t>(std::max(spec.n_predict, 0));
-    const size_t cells = std::min(sequence.n_prompt() + n_predict, static_cast<size_t>(n_ctx_seq_));
-    // Logits of cached positions are gone, so a request that asks for them decodes its whole prompt.
-    const bool may_reuse = !spec.prompt_logprobs && spec.logit_positions.empty() && !spec.reproducible;
-    if (spec.reproducible && active_.empty()) cache_->EvictIdle();
-    const auto place = cache_->Claim({spec.tokens, cells, sequence.id(), !may_reuse});
-    if (!place) break;
-    sequence.Admit(place->slot, place->reuse, static_cast<int32_t>(n_ctx_seq_));
-    active_.push_back(queued_.PopFront());
-    if (spec.cells) PutCells(sequence);
-  }
 }
 
 /// The whole of what such a request does.
@@ -279,22 +263,26 @@ void Engine::Step() {
   }
   for (const auto& part : builder_->parts()) cache_->ClaimCells(part.sequence->seq_id, part.first + part.count);
   cache_->MakeRoom();
-  const auto start = std::chrono::steady_clock::now();
-  int32_t status = llama_decode(context_->get(), builder_->batch());
-  if (status == 1) {
-    // The index counts cells so that this cannot happen; idle sequences are given up before anything else is.
-    cache_->EvictIdle();
-    status = llama_decode(context_->get(), builder_->batch());
+  const Clock::time_point start = Clock::now();
+  cut_until_ = start;
+  if (builder_->is_long()) {
+    const Milliseconds worth(cost_.Ms(builder_->n_tokens()) - kShortStepMs);
+    cut_until_ =
+        cost_.measured() ? start + std::chrono::duration_cast<Clock::duration>(worth) : Clock::time_point::max();
   }
+  // Never 1, for want of cells: they are counted one by one.
+  const int32_t status = llama_decode(context_->get(), builder_->batch());
   if (status == 0) {
     llama_synchronize(context_->get());
-    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
+    const Milliseconds took = Clock::now() - start;
     ++n_steps_;
     n_decoded_ += builder_->n_tokens();
     cost_.Add(builder_->n_tokens(), took.count());
+    builder_->OnWhole();
+    sink_->OnStep(builder_->parts());
     OnDecoded();
   } else if (status == 2) {
-    OnAborted();
+    OnCut();
   } else {
     OnDecodeError(status);
   }
@@ -314,8 +302,8 @@ void Engine::OnDecoded() {
   }
 }
 
-/// Row by row: a drafted token stands only if the row before it led to that very token; behind the first that does not,
-/// nothing was decoded that is of use.
+/// Row by row: a drafted token stands only if the row before it led to that very token; behind the first that does
+/// not, nothing was decoded that is of use.
 void Engine::TakeLogits(const BatchBuilder::Part& part) {
   Sequence& sequence = *part.sequence;
   const llama_batch& batch = builder_->batch();
@@ -332,11 +320,17 @@ void Engine::TakeLogits(const BatchBuilder::Part& part) {
   }
 }
 
-/// Every sequence of the batch was aborted, else the step would have gone on. What was decoded before stays valid.
-void Engine::OnAborted() {
+/// The step was cut: all that it held was aborted, or something else wants to run, or the engine closes. The commands
+/// that say so are yet to be taken. What parts of the batch were decoded before stays valid, up to the first row
+/// whose logits were wanted: they are lost.
+void Engine::OnCut() {
+  if (!AllAborted()) builder_->OnCut();
   for (const BatchBuilder::Part& part : builder_->parts()) {
-    part.sequence->n_past = cache_->Held(part.sequence->seq_id);
-    part.sequence->End(EndReason::kAbort);
+    Sequence& sequence = *part.sequence;
+    const size_t held = std::min(cache_->Held(sequence.seq_id), sequence.tokens().size() - 1);
+    while (sequence.n_past < held && !sequence.wants_output(sequence.n_past)) ++sequence.n_past;
+    sequence.draft.clear();
+    cache_->Keep(sequence.seq_id, sequence.tokens(), sequence.n_past);
   }
 }
 
@@ -356,20 +350,15 @@ void Engine::Deliver(Sequence& sequence) {
 
 /// Reports and removes what has ended; its tokens stay cached.
 void Engine::Settle() {
-  const auto middle = std::stable_partition(active_.begin(), active_.end(), [](const auto& s) { return !s->ended; });
-  std::vector<std::shared_ptr<Sequence>> ended(std::make_move_iterator(middle), std::make_move_iterator(active_.end()));
-  active_.erase(middle, active_.end());
-  for (auto& sequence : ended) {
-    if (sequence->seq_id < 0) continue;  // it never got a place
-    cache_->Release(sequence->seq_id, sequence->tokens(), sequence->n_past);
-    room_changed_ = true;
-  }
+  const Scheduler::Sequences ended = scheduler_->TakeEnded();
   // The figures come first: who hears of the end may ask for them.
-  n_active_ = static_cast<uint32_t>(active_.size());
-  n_queued_ = static_cast<uint32_t>(queued_.size());
+  n_active_ = static_cast<uint32_t>(scheduler_->active().size());
+  n_queued_ = static_cast<uint32_t>(scheduler_->n_queued());
+  n_waiting_ = scheduler_->n_waiting();
+  n_preempted_ = scheduler_->n_preempted();
   n_cached_sequences_ = static_cast<uint32_t>(cache_->cached_sequences());
   n_cached_tokens_ = static_cast<uint32_t>(cache_->used_cells());
-  for (auto& sequence : ended) {
+  for (const auto& sequence : ended) {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       abort_flags_.erase(sequence->id());
@@ -392,7 +381,12 @@ bool Engine::ShouldAbortStep(void* self) {
   const auto& engine = *static_cast<const Engine*>(self);
   if (engine.stop_now_.load(std::memory_order_relaxed)) return true;
   if (engine.step_flags_.empty()) return false;  // the context's own warm-up
-  return std::all_of(engine.step_flags_.begin(), engine.step_flags_.end(),
+  if (engine.wants_turn_.load(std::memory_order_relaxed) && Clock::now() < engine.cut_until_) return true;
+  return engine.AllAborted();
+}
+
+bool Engine::AllAborted() const {
+  return std::all_of(step_flags_.begin(), step_flags_.end(),
                      [](const auto& flag) { return flag->load(std::memory_order_relaxed); });
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -15,7 +16,7 @@
 #include "core/context.h"
 #include "core/kv_cache.h"
 #include "core/model.h"
-#include "core/request_queue.h"
+#include "core/scheduler.h"
 #include "core/sequence.h"
 #include "core/step_cost.h"
 
@@ -28,6 +29,8 @@ class EventSink {
   virtual void OnChunk(uint32_t id, Chunk chunk) = 0;
   /// Exactly once per submitted request, after its last chunk.
   virtual void OnEnd(uint32_t id, Ending ending) = 0;
+  /// What a step that was decoded held; before its chunks and endings.
+  virtual void OnStep(const std::vector<BatchBuilder::Part>& parts) { static_cast<void>(parts); }
 };
 
 struct EngineStats {
@@ -37,11 +40,12 @@ struct EngineStats {
   uint32_t cached_tokens = 0;  ///< cells in use; one that several sequences share counts once
   uint64_t steps = 0;
   uint64_t decoded_tokens = 0;
+  uint64_t preemptions = 0;
 };
 
 /// A llama context and the one thread that uses it. Requests are submitted from any thread and run together in batches:
-/// commands are taken, sequences admitted as far as KV cells reach, one batch built with a token of every generating
-/// sequence and a fair share of prompt for the others, decoded, and each sequence's token sampled.
+/// commands are taken, sequences get their places (Scheduler), one batch is built of a token of every generating
+/// sequence and a share of prompt for the others (PlanStep), decoded, and each sequence's token sampled.
 ///
 /// Owns the context and shares the model. Close() (also the destructor) ends what runs with EndReason::kAbort, joins
 /// the thread and frees the context; every other method may be called from any thread, also after Close().
@@ -54,11 +58,15 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// Returns the id of the request. Throws PHI2_CLOSED, PHI2_CONTEXT_FULL (prompt longer than a sequence may be),
-  /// PHI2_INVALID_OPTION (unknown token ids, empty prompt).
+  /// One answer for each seed, all from one reading of the prompt. Returns the id of the first; those of the others
+  /// follow. Throws PHI2_CLOSED, PHI2_CONTEXT_FULL (prompt longer than a sequence may be), PHI2_INVALID_OPTION (unknown
+  /// token ids, empty prompt), PHI2_BUSY (more requests wait than may). The last may also come as the ending.
+  uint32_t Submit(RequestSpec spec, const std::vector<uint32_t>& seeds);
+  /// One answer, with the seed in its spec.
   uint32_t Submit(RequestSpec spec);
 
-  /// Settles within one step, or inside a step when nothing else shares the batch (CPU). Unknown ids are ignored.
+  /// Settles at the end of the step, or inside it when all that it holds is aborted or it only reads prompts (CPU).
+  /// Unknown ids are ignored.
   void Abort(uint32_t id);
   void Pause(uint32_t id);
   void Resume(uint32_t id);
@@ -99,27 +107,27 @@ class Engine {
   uint32_t n_ctx_seq() const { return n_ctx_seq_; }
 
  private:
+  using Clock = std::chrono::steady_clock;
+  using Milliseconds = std::chrono::duration<double, std::milli>;
   /// Runs on the engine thread between two steps; `open` is false when the engine is closing.
   using Command = std::function<void(bool open)>;
 
   std::shared_ptr<Model> OpenModel() const;
-  bool Send(Command command);
+  void CheckSpec(const RequestSpec& spec, const Model& model) const;
+  bool Send(Command command, bool urgent = true);
 
   // --- engine thread ---
   void Run();
   bool TakeCommands();
-  void AbortNow(uint32_t id);
-  void SetPaused(uint32_t id, bool paused);
-  Sequence* Find(uint32_t id) const;
-  void Admit();
   void PutCells(Sequence& sequence);
   void Step();
   void OnDecoded();
-  void OnAborted();
+  void OnCut();
   void OnDecodeError(int32_t status);
   void TakeLogits(const BatchBuilder::Part& part);
   void Deliver(Sequence& sequence);
   void Settle();
+  bool AllAborted() const;
   static bool ShouldAbortStep(void* self);
 
   std::shared_ptr<Model> model_;
@@ -129,37 +137,41 @@ class Engine {
   uint32_t n_seq_max_ = 0;
   uint32_t n_ctx_seq_ = 0;
   KvShape kv_shape_;
+  uint32_t n_queue_max_;
 
   std::unique_ptr<Context> context_;
 
   std::atomic<uint32_t> next_id_{1};
 
-  mutable std::mutex mutex_;  // guards the next four, and model_
+  mutable std::mutex mutex_;  // guards the next five, and model_
   std::condition_variable wake_;
   std::vector<Command> commands_;
-  std::map<uint32_t, std::shared_ptr<std::atomic<bool>>> abort_flags_;  // of requests that have not ended
+  size_t n_arriving_ = 0;                                               // requests among them
+  std::map<uint32_t, std::shared_ptr<std::atomic<bool>>> abort_flags_;  // of answers that have not ended
   bool closing_ = false;
   std::mutex close_mutex_;  // one Close() at a time; held while joining
 
   // engine thread only
-  RequestQueue queued_;
-  std::vector<std::shared_ptr<Sequence>> active_;
   std::unique_ptr<KvCache> cache_;
+  std::unique_ptr<Scheduler> scheduler_;
   std::unique_ptr<BatchBuilder> builder_;
   StepCost cost_;
-  bool room_changed_ = false;
 
-  // read by ShouldAbortStep inside llama_decode, on a compute thread
+  // read by ShouldAbortStep, which the thread that called llama_decode calls between two nodes of the graph
   std::vector<std::shared_ptr<std::atomic<bool>>> step_flags_;
+  Clock::time_point cut_until_;          // later it is not worth it
+  std::atomic<bool> wants_turn_{false};  // a command came that should not wait for a long step
   std::atomic<bool> stop_now_{false};
   std::atomic<bool> silent_{false};  // the sink hears nothing more
 
   std::atomic<uint32_t> n_active_{0};
   std::atomic<uint32_t> n_queued_{0};
+  std::atomic<size_t> n_waiting_{0};
   std::atomic<uint32_t> n_cached_sequences_{0};
   std::atomic<uint32_t> n_cached_tokens_{0};
   std::atomic<uint64_t> n_steps_{0};
   std::atomic<uint64_t> n_decoded_{0};
+  std::atomic<uint64_t> n_preempted_{0};
 
   std::thread thread_;  // last: starts when everything else is ready
 };

@@ -31,6 +31,14 @@ class KvCache {
   /// A place for a request, or nothing while busy sequences hold the slots or may need the cells.
   std::optional<Place> Claim(const PrefixIndex::Wish& wish);
 
+  /// Whether Claim() would find a place if the requests in these slots were over.
+  bool CouldClaimWithout(const std::vector<int32_t>& slots, const PrefixIndex::Wish& wish) const {
+    return index_.CouldPlaceWithout(slots, wish);
+  }
+
+  /// How many of its tokens a request would find.
+  size_t Reusable(const PrefixIndex::Wish& wish) const { return index_.Reusable(wish); }
+
   /// The slot is to hold `total` cells after the next step. False when the cells are not to be had; nothing is changed
   /// then. MakeRoom() is due before the step.
   bool ClaimCells(int32_t slot, size_t total) { return index_.Claim(slot, total); }
@@ -62,6 +70,7 @@ class KvCache {
   void Write(int32_t slot, size_t first, const uint8_t* plain, size_t n, size_t skip);
 
   size_t cached_sequences() const { return index_.cached_sequences(); }
+  size_t n_idle_slots() const { return index_.n_idle_slots(); }
   size_t used_cells() const { return index_.used_cells(); }
 
  private:

@@ -26,7 +26,7 @@ PrefixIndex::PrefixIndex(int32_t n_slots, size_t n_cells)
 }
 
 std::optional<PrefixIndex::Placement> PrefixIndex::Place(const Wish& wish) {
-  if (!has_idle_slot()) return std::nullopt;
+  if (n_idle_slots() == 0) return std::nullopt;
   const Match match = LongestMatch(wish);
   // Whatever is idle can be given up, so only busy sequences make a request wait. Cells that it shares with a busy one
   // are there already; cells of an idle one become busy.
@@ -53,6 +53,15 @@ std::optional<PrefixIndex::Placement> PrefixIndex::Place(const Wish& wish) {
   slot.group = wish.group;
   slot.promised = wish.cells;
   return placement;
+}
+
+bool PrefixIndex::CouldPlaceWithout(const std::vector<int32_t>& slots, const Wish& wish) const {
+  PrefixIndex without = *this;
+  for (const int32_t slot : slots) {
+    without.SetBusy(without.at(slot), false);
+    without.at(slot).promised = without.at(slot).claimed = 0;
+  }
+  return without.Place(wish).has_value();
 }
 
 bool PrefixIndex::Claim(int32_t slot, size_t total) {
@@ -113,8 +122,8 @@ PrefixIndex::Found PrefixIndex::Find(const std::vector<llama_token>& tokens) con
 
 size_t PrefixIndex::cached_sequences() const { return IdleByAge().size(); }
 
-bool PrefixIndex::has_idle_slot() const {
-  return std::any_of(slots_.begin(), slots_.end(), [](const Slot& s) { return !s.busy; });
+size_t PrefixIndex::n_idle_slots() const {
+  return static_cast<size_t>(std::count_if(slots_.begin(), slots_.end(), [](const Slot& s) { return !s.busy; }));
 }
 
 /// Of equal lengths one that busy sequences hold anyway is best: it costs no cells. Then one that goes on: it costs no

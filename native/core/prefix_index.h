@@ -48,6 +48,9 @@ class PrefixIndex {
   /// least one token is always left to decode: its logits are needed.
   std::optional<Placement> Place(const Wish& wish);
 
+  /// Whether Place() would find a place if these busy sequences were over.
+  bool CouldPlaceWithout(const std::vector<int32_t>& slots, const Wish& wish) const;
+
   /// How many of its tokens a request would find in the cache.
   size_t Reusable(const Wish& wish) const { return LongestMatch(wish).length; }
 
@@ -75,7 +78,7 @@ class PrefixIndex {
   size_t cached_sequences() const;
   /// Cells in use, by busy sequences and idle ones.
   size_t used_cells() const { return n_cells_ - free_.size(); }
-  bool has_idle_slot() const;
+  size_t n_idle_slots() const;
 
  private:
   struct Slot {

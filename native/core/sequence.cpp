@@ -3,28 +3,22 @@
 #include <algorithm>
 
 namespace phi2 {
-namespace {
-
-double Milliseconds(std::chrono::steady_clock::duration d) {
-  return std::chrono::duration<double, std::milli>(d).count();
-}
-
-}  // namespace
-
-Sequence::Sequence(uint32_t id, RequestSpec spec, std::shared_ptr<const Model> model)
+Sequence::Sequence(uint32_t id, uint32_t group, RequestSpec spec, std::shared_ptr<const Model> model)
     : id_(id),
+      group_(group),
       spec_(std::move(spec)),
       model_(std::move(model)),
       tokens_(spec_.tokens),
       sampler_(model_, spec_.sampler),
       matcher_(spec_.stop),
-      submitted_(Clock::now()) {
+      submitted_(Clock::now()),
+      waiting_since_(submitted_) {
   ending_.n_prompt = static_cast<int32_t>(tokens_.size());
   for (llama_token token : tokens_) sampler_.AcceptPrompt(token);
 }
 
 bool Sequence::wants_output(size_t position) const {
-  if (position + 1 >= n_prompt()) return true;
+  if (position + 1 >= tokens_.size()) return true;
   return spec_.prompt_logprobs ||
          std::binary_search(spec_.logit_positions.begin(), spec_.logit_positions.end(), static_cast<int32_t>(position));
 }
@@ -33,28 +27,40 @@ llama_token Sequence::TokenAt(size_t position) const {
   return position < tokens_.size() ? tokens_[position] : draft[position - tokens_.size()];
 }
 
-void Sequence::Admit(int32_t slot, size_t reused, int32_t n_limit) {
+void Sequence::Admit(int32_t slot, size_t reused, size_t promised, size_t n_limit) {
   seq_id = slot;
   n_past = reused;
+  promised_ = promised;
   n_limit_ = n_limit;
-  admitted_ = Clock::now();
-  ending_.n_cached = static_cast<int32_t>(reused);
-  ending_.queue_ms = Milliseconds(admitted_ - submitted_);
+  waits_for_prefix = false;
+  waited_ += Clock::now() - waiting_since_;
+  if (!was_admitted_) ending_.n_cached = static_cast<int32_t>(reused);
+  was_admitted_ = true;
+}
+
+void Sequence::LosePlace() {
+  seq_id = -1;
+  n_past = 0;
+  draft.clear();
+  waiting_since_ = Clock::now();
+  ++n_preempted_;
+}
+
+void Sequence::SetPaused(bool paused) {
+  if (paused && !paused_) paused_at_ = Clock::now();
+  paused_ = paused;
 }
 
 void Sequence::OnLogits(size_t position, const float* logits) {
   const int32_t n_vocab = model_->n_vocab();
-  if (position < n_prompt()) {
-    if (spec_.prompt_logprobs && position + 1 < n_prompt()) {
-      ending_.prompt_logprobs.push_back(ComputeLogprobs(logits, n_vocab, tokens_[position + 1], 0).logprob);
-    }
-    const auto& wanted = spec_.logit_positions;
-    if (std::binary_search(wanted.begin(), wanted.end(), static_cast<int32_t>(position))) {
-      ending_.logits.insert(ending_.logits.end(), logits, logits + n_vocab);
-    }
-    if (position + 1 < n_prompt()) return;
+  if (spec_.prompt_logprobs && position + 1 < n_prompt()) {
+    ending_.prompt_logprobs.push_back(ComputeLogprobs(logits, n_vocab, tokens_[position + 1], 0).logprob);
   }
-  Accept(logits);
+  const auto& wanted = spec_.logit_positions;
+  if (std::binary_search(wanted.begin(), wanted.end(), static_cast<int32_t>(position))) {
+    ending_.logits.insert(ending_.logits.end(), logits, logits + n_vocab);
+  }
+  if (position + 1 == tokens_.size()) Accept(logits);
 }
 
 void Sequence::Accept(const float* logits) {
@@ -63,7 +69,10 @@ void Sequence::Accept(const float* logits) {
     return;
   }
   const llama_token token = sampler_.Sample(logits);
-  if (ending_.n_generated++ == 0) first_token_ = Clock::now();
+  if (ending_.n_generated++ == 0) {
+    first_token_ = Clock::now();
+    waited_at_first_ = waited_;
+  }
   if (model_->IsEog(token)) {
     Finish(EndReason::kStop, kEndOfText);
     return;
@@ -81,7 +90,7 @@ void Sequence::Accept(const float* logits) {
     return;
   }
   // The token just sampled would need a place of its own to be decoded.
-  if (ending_.n_generated >= spec_.n_predict || tokens_.size() > static_cast<size_t>(n_limit_)) {
+  if (ending_.n_generated >= spec_.n_predict || tokens_.size() > n_limit_) {
     Finish(EndReason::kLength, kNoRule);
     return;
   }
@@ -119,13 +128,13 @@ void Sequence::Finish(EndReason reason, int32_t rule) {
   ending_.reason = reason;
   ending_.rule = rule;
   const Clock::time_point now = Clock::now();
-  if (seq_id < 0) {
-    ending_.queue_ms = Milliseconds(now - submitted_);
-  } else if (ending_.n_generated == 0) {
-    ending_.prompt_ms = Milliseconds(now - admitted_);
+  if (!has_place()) waited_ += now - waiting_since_;
+  ending_.queue_ms = waited_.count();
+  if (ending_.n_generated == 0) {
+    ending_.prompt_ms = (Milliseconds(now - submitted_) - waited_).count();
   } else {
-    ending_.prompt_ms = Milliseconds(first_token_ - admitted_);
-    ending_.decode_ms = Milliseconds(now - first_token_);
+    ending_.prompt_ms = (Milliseconds(first_token_ - submitted_) - waited_at_first_).count();
+    ending_.decode_ms = (Milliseconds(now - first_token_) - (waited_ - waited_at_first_)).count();
   }
 }
 

@@ -42,11 +42,15 @@ struct RequestSpec {
   int32_t n_probs = -1;  ///< -1: no log-probabilities; otherwise alternatives per token
   bool prompt_logprobs = false;
   /// The text must depend on prompt and seed only. Rounding depends on how a prompt is cut into steps and on where its
-  /// cells lie, so such a request reuses nothing, is read in steps of a fixed size, and begins with an empty cache if
-  /// nothing else is running. Beside other requests it shares their steps.
+  /// cells lie, so such a request reuses nothing, is read in steps of a fixed size, begins with an empty cache if
+  /// nothing else is running, and is not preempted. Beside other requests it shares their steps.
   bool reproducible = false;
   std::vector<int32_t> logit_positions;  ///< ascending prompt positions whose raw logits come back
   std::shared_ptr<CellsToWrite> cells;   ///< the request only puts these into the cache: nothing is decoded
+  int32_t priority = 0;                  ///< higher comes first
+
+  /// Whether something is kept of the positions that are read: none may be left out, or read twice.
+  bool records() const { return prompt_logprobs || !logit_positions.empty(); }
 };
 
 /// Text that became certain since the last chunk, with the tokens that begin in it.
@@ -81,25 +85,42 @@ struct Ending {
   std::vector<float> logits;
 };
 
-/// One request on its way: what is decoded, what is held back, how it ended. Belongs to the engine thread once
-/// admitted.
+/// One answer on its way: what is decoded, what is held back, how it ended. Belongs to the engine thread once admitted.
 class Sequence {
  public:
-  /// On the submitting thread: building the sampler takes a moment that others should not wait for.
-  Sequence(uint32_t id, RequestSpec spec, std::shared_ptr<const Model> model);
+  /// On the submitting thread: building the sampler takes a moment that others should not wait for. `group`: the id of
+  /// the first choice, if there are several of one request; they are submitted together.
+  Sequence(uint32_t id, uint32_t group, RequestSpec spec, std::shared_ptr<const Model> model);
 
   uint32_t id() const { return id_; }
+  uint32_t group() const { return group_; }
+  int32_t priority() const { return spec_.priority; }
   const RequestSpec& spec() const { return spec_; }
   /// Prompt and generated tokens.
   const std::vector<llama_token>& tokens() const { return tokens_; }
   size_t n_prompt() const { return spec_.tokens.size(); }
-  bool prefilling() const { return n_past < n_prompt(); }
+  /// More than one token is left to decode: of the prompt, or of what it had when it was preempted. Otherwise it is the
+  /// token that was generated last, or the last one of the prompt.
+  bool reading() const { return tokens_.size() - n_past > 1; }
   bool wants_output(size_t position) const;
   /// Of the prompt, generated, or drafted behind it.
   llama_token TokenAt(size_t position) const;
 
-  /// Called when the sequence gets its place; `reused` prompt tokens need no decoding.
-  void Admit(int32_t slot, size_t reused, int32_t n_limit);
+  /// Called when the sequence gets its place; `reused` tokens need no decoding. It can be sure of `promised` cells, and
+  /// may have up to n_limit.
+  void Admit(int32_t slot, size_t reused, size_t promised, size_t n_limit);
+  /// It was preempted: what it has stays, and everything is to be decoded again.
+  void LosePlace();
+  bool has_place() const { return seq_id >= 0; }
+  size_t promised() const { return promised_; }
+  uint32_t n_preempted() const { return n_preempted_; }
+  /// A request of which nothing has had a place yet; asked of its first choice.
+  bool is_untouched_request() const { return id_ == group_ && !was_admitted_; }
+
+  /// Its reader lags behind.
+  void SetPaused(bool paused);
+  bool paused() const { return paused_; }
+  std::chrono::steady_clock::duration PausedFor() const { return Clock::now() - paused_at_; }
 
   /// Takes the logits of a decoded position: records what was asked about the prompt, and at the last position samples.
   /// When that was the last token, `ended` is set. Throws Error out of the sampler.
@@ -118,11 +139,12 @@ class Sequence {
   /// Guesses of what follows tokens(): decoded with the pending token in one step, each kept only if the sampler picks
   /// the same. Refilled before every step by whoever guesses; empty while prefilling.
   std::vector<llama_token> draft;
-  bool paused = false;
+  bool waits_for_prefix = false;  ///< in the queue: another one is just reading what both begin with
   bool ended = false;
 
  private:
   using Clock = std::chrono::steady_clock;
+  using Milliseconds = std::chrono::duration<double, std::milli>;
 
   struct Held {
     llama_token token;
@@ -135,6 +157,7 @@ class Sequence {
   void Finish(EndReason reason, int32_t rule);
 
   uint32_t id_;
+  uint32_t group_;
   RequestSpec spec_;
   std::shared_ptr<const Model> model_;
   std::vector<llama_token> tokens_;
@@ -143,12 +166,19 @@ class Sequence {
   Utf8Assembler utf8_;
   std::deque<Held> held_;
   size_t generated_bytes_ = 0;
-  int32_t n_limit_ = 0;
+  size_t promised_ = 0;
+  size_t n_limit_ = 0;
+  bool was_admitted_ = false;
+  uint32_t n_preempted_ = 0;
+  bool paused_ = false;
+  Clock::time_point paused_at_;
   Chunk chunk_;
   Ending ending_;
   Clock::time_point submitted_;
-  Clock::time_point admitted_;
   Clock::time_point first_token_;
+  Clock::time_point waiting_since_;
+  Milliseconds waited_{0};           // for places, in all
+  Milliseconds waited_at_first_{0};  // before the first token
 };
 
 }  // namespace phi2

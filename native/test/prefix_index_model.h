@@ -128,7 +128,7 @@ class PrefixIndexModel {
     CHECK_EQ(index.cached_sequences(), Idle().size());
     CHECK_EQ(index.used_cells(), Cells(false).size());
     CHECK(index.used_cells() <= n_cells_);
-    CHECK_EQ(index.has_idle_slot(), CountIdle() > 0);
+    CHECK_EQ(index.n_idle_slots(), CountIdle());
   }
 
   Ids Busy() const {

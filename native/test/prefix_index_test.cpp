@@ -291,6 +291,23 @@ TEST("a prompt waits while busy sequences hold every slot, or can be sure of the
   Place(cells, third, 15);
 }
 
+TEST("what would be possible without some busy sequences is told without changing anything") {
+  PrefixIndex index(2, 20);
+  const Tokens a(8, 1);
+  const Tokens b(8, 2);
+  const int32_t first = Place(index, a, 10).slot;
+  const int32_t second = Place(index, b, 8).slot;
+  Decode(index, first, a, 8);
+  Decode(index, second, b, 8);
+  const Tokens c(5, 3);
+  CHECK(!index.CouldPlaceWithout({}, {c, 5}));
+  CHECK(index.CouldPlaceWithout({first}, {c, 12}));
+  CHECK(!index.CouldPlaceWithout({first}, {c, 13}));
+  CHECK(index.CouldPlaceWithout({first, second}, {c, 20}));
+  CHECK_EQ(index.n_idle_slots(), size_t{0});
+  CHECK_EQ(index.used_cells(), size_t{16});
+}
+
 TEST("beyond what it can be sure of a sequence gets cells only while nobody else may need them") {
   PrefixIndex index(4, 20);
   const Tokens a(20, 1);
@@ -409,6 +426,7 @@ class Simulation {
       CHECK_EQ(place->reuse, reusable);
       n_copied += place->copy_from >= 0 ? 1 : 0;
     } else {
+      CHECK(index_.CouldPlaceWithout(model_.Busy(), wish));
       PrefixIndex after = index_;
       CHECK_EQ(after.used_cells(), before.used_cells());
       CHECK_EQ(after.EvictIdle(), PrefixIndex(before).EvictIdle());

@@ -20,8 +20,8 @@ using phi2::test::Tiny;
 /// A sequence that is fed with the logits of chosen tokens, as the engine would after decoding.
 class Fed {
  public:
-  explicit Fed(RequestSpec spec, int32_t n_limit = 2048) : sequence_(1, std::move(spec), Tiny()) {
-    sequence_.Admit(0, 0, n_limit);
+  explicit Fed(RequestSpec spec, size_t n_limit = 2048) : sequence_(1, 1, std::move(spec), Tiny()) {
+    sequence_.Admit(0, 0, n_limit, n_limit);
   }
 
   /// Until it ends; `tokens` are the likeliest ones, one after the other.
@@ -80,7 +80,7 @@ TEST("text and tokens come out as they are certain; n_predict and the place are 
   CHECK_EQ(ending.n_generated, 3);
 
   const size_t n_prompt = Request(1).tokens.size();
-  Fed full(Request(100), static_cast<int32_t>(n_prompt + 2));
+  Fed full(Request(100), n_prompt + 2);
   full.Feed(tokens);
   CHECK(full.sequence().ended);
   CHECK_EQ(full.released.size(), 3U);  // the last needs no place

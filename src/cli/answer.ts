@@ -38,10 +38,13 @@ export interface AnswerPlan {
  * @throws {UsageError} for options that contradict each other, or that would have no effect
  */
 export function planAnswer(values: Values<typeof answerFlags>): AnswerPlan {
-  const { json = false, raw = false, stats = false, profile, logprobs, topLogprobs } = values
+  const { json = false, raw = false, stats = false, profile, logprobs, topLogprobs, choices = 1 } = values
   if (raw && json) throw new UsageError('--raw prints the bare text and --json a JSON object: choose one.')
   if (raw && profile !== undefined && profile !== 'none') {
     throw new UsageError(`--raw is the text without a stop profile: leave out --profile ${profile}.`)
+  }
+  if (raw && choices > 1) {
+    throw new UsageError('--raw prints one bare text: leave out --choices, or print all of them with --json.')
   }
   if (!json && (logprobs === true || topLogprobs !== undefined)) {
     throw new UsageError('Log-probabilities are part of the JSON answer: add --json.')
@@ -63,12 +66,14 @@ export async function runAnswer<T extends Answer>(
     load,
     async (phi2) => {
       const answer = await print(start(phi2, { ...generate, signal: context.signal }), format, context)
-      if (format.stats) await writeNote(context.stderr, `phi2: ${formatStats(answer)}`)
+      if (!format.stats) return
+      for (const one of answer.choices ?? [answer]) await writeNote(context.stderr, `phi2: ${formatStats(one)}`)
     },
     { offer: !format.json },
   )
 }
 
+/** Of several answers the first is printed as it comes, the others when all have ended. */
 export async function printAnswer<T extends Answer>(
   generation: Streaming<T>,
   { json, raw }: AnswerFormat,
@@ -91,5 +96,13 @@ export async function printAnswer<T extends Answer>(
   }
   const answer = await generation
   await endLine()
+  for (const other of answer.choices?.slice(1) ?? []) await write(stdout, `${choiceSeparator}${ended(other.text)}`)
   return answer
+}
+
+/** A line between several answers. */
+export const choiceSeparator = '---\n'
+
+export function ended(text: string): string {
+  return text.endsWith('\n') ? text : `${text}\n`
 }

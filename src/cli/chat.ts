@@ -6,8 +6,8 @@ import { withModel } from './load.js'
 import { generateFlags, generateOptions, loadFlags, loadOptions, statsFlag } from './options.js'
 import { type ReplStreams, runRepl } from './repl.js'
 
-// Nothing in a chat shows log-probabilities.
-const { logprobs: _, topLogprobs: __, ...sampling } = generateFlags
+// Nothing in a chat shows log-probabilities, or more than one answer.
+const { logprobs: _, topLogprobs: __, choices: ___, ...sampling } = generateFlags
 
 export const chat = defineCommand({
   name: 'chat',

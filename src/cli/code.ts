@@ -1,5 +1,14 @@
 import type { CodeAnswer, CodeRequest } from '../types.js'
-import { type AnswerFormat, answerFlags, planAnswer, printAnswer, runAnswer, type Streaming } from './answer.js'
+import {
+  type AnswerFormat,
+  answerFlags,
+  choiceSeparator,
+  ended,
+  planAnswer,
+  printAnswer,
+  runAnswer,
+  type Streaming,
+} from './answer.js'
 import { type CliContext, defineCommand } from './command.js'
 import { UsageError } from './errors.js'
 import { readText, type TextSource } from './input.js'
@@ -56,6 +65,7 @@ async function printSource(
   { stdout }: CliContext,
 ): Promise<CodeAnswer> {
   const answer = await generation
-  await write(stdout, answer.source.endsWith('\n') ? answer.source : `${answer.source}\n`)
+  const sources = (answer.choices ?? [answer]).map(({ source }) => ended(source))
+  await write(stdout, sources.join(choiceSeparator))
   return answer
 }

@@ -5,13 +5,18 @@ import { UsageError } from './errors.js'
 
 type Schema = Readonly<Record<string, OptionSpec>>
 
-/** The options of a schema that the command line offers. */
-type FlagsOf<S extends Schema> = {
-  readonly [Name in keyof S as S[Name]['cli'] extends true ? Name : never]: S[Name] & CliOption
-}
-
 /** What the command line adds to the schema. */
 const aliases: Readonly<Record<string, string>> = { model: 'm', maxTokens: 'n' }
+
+/** Options that have another name here: `-n` has long been the number of tokens. */
+const renamed = { n: 'choices' } as const
+type Renamed = typeof renamed
+type FlagName<Name> = Name extends keyof Renamed ? Renamed[Name] : Name
+
+/** The options of a schema that the command line offers. */
+type FlagsOf<S extends Schema> = {
+  readonly [Name in keyof S as S[Name]['cli'] extends true ? FlagName<Name> : never]: S[Name] & CliOption
+}
 
 /** Options of `Phi2.load`. */
 export const loadFlags = fromSchema(loadSchema, 'Model:')
@@ -48,7 +53,7 @@ export const rawFlag = {
 export function fromSchema<S extends Schema>(schema: S, group: string): FlagsOf<S> {
   const flags = Object.entries<OptionSpec>(schema)
     .filter(([, { cli }]) => cli)
-    .map(([name, spec]) => [name, { ...spec, group, ...(aliases[name] ? { alias: aliases[name] } : {}) }])
+    .map(([name, spec]) => [flagName(name), { ...spec, group, ...(aliases[name] ? { alias: aliases[name] } : {}) }])
   return Object.fromEntries(flags)
 }
 
@@ -65,7 +70,13 @@ export function loadOptions(values: Readonly<Record<string, unknown>>): LoadOpti
  * @throws TypeError or RangeError with the code `PHI2_INVALID_OPTION`
  */
 export function generateOptions(values: Readonly<Record<string, unknown>>): GenerateOptions {
-  return checkOptions<GenerateOptions>(pick(values, generateFlags), generateSchema)
+  const given = pick(values, generateFlags)
+  const named = Object.fromEntries(Object.keys(generateSchema).map((name) => [name, given[flagName(name)]]))
+  return checkOptions<GenerateOptions>(pick(named, generateSchema), generateSchema)
+}
+
+function flagName(name: string): string {
+  return name in renamed ? renamed[name as keyof Renamed] : name
 }
 
 /** Those of the values that are of these options and were given. */

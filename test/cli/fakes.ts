@@ -86,6 +86,8 @@ export interface Reply {
   readonly endless?: boolean
   readonly failure?: Error
   readonly droppedTurns?: number
+  /** Texts of further answers to the same. */
+  readonly others?: readonly string[]
 }
 
 export function answerOf(text: string, droppedTurns = 0): ChatAnswer {
@@ -138,9 +140,11 @@ export class FakeGeneration implements AsyncIterable<string>, PromiseLike<ChatAn
     resolved?: ((answer: ChatAnswer) => A | PromiseLike<A>) | null,
     rejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): PromiseLike<A | B> {
-    const { failure, droppedTurns } = this.#reply
+    const { failure, droppedTurns, others } = this.#reply
     const reason = failure ?? (this.#signal?.aborted ? this.#signal.reason : undefined)
-    const outcome = reason ? Promise.reject(reason) : Promise.resolve(answerOf(this.text, droppedTurns))
+    const first = answerOf(this.text, droppedTurns)
+    const choices = others && [first, ...others.map((text) => answerOf(text, droppedTurns))]
+    const outcome = reason ? Promise.reject(reason) : Promise.resolve(choices ? { ...first, choices } : first)
     return outcome.then(resolved, rejected)
   }
 }

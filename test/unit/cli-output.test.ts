@@ -12,6 +12,7 @@ import {
   writeNote,
 } from '../../src/cli/output.js'
 import { optionError, Phi2Error } from '../../src/errors.js'
+import type { ChatAnswer } from '../../src/types.js'
 import { answerOf, FakeGeneration, fakeContext, type Reply, Sink } from '../cli/fakes.js'
 
 const plain: AnswerFormat = { json: false, raw: false, stats: false }
@@ -27,6 +28,15 @@ test('an answer is printed as it comes and its last line is ended', async () => 
   assert.equal(await printed({ chunks: ['a ', 'b'] }, plain, true), 'a b\n')
   assert.equal(await printed({ chunks: ['a\n', 'b\n'] }, plain), 'a\nb\n')
   assert.equal(await printed({ chunks: [] }, plain), '\n')
+})
+
+test('of several answers the first is printed as it comes, the others after it, with a line between', async () => {
+  assert.equal(await printed({ chunks: ['a ', 'b'], others: ['c', 'd\n'] }, plain), 'a b\n---\nc\n---\nd\n')
+  const line = await printed({ chunks: [], others: ['c'] }, { ...plain, json: true })
+  assert.deepEqual(
+    (JSON.parse(line) as ChatAnswer).choices?.map(({ text }) => text),
+    ['', 'c'],
+  )
 })
 
 test('a raw answer gets no newline', async () => {
@@ -64,7 +74,9 @@ test('options that contradict each other, or would have no effect, are refused',
   assert.throws(() => planAnswer({ raw: true, profile: 'qa' }), UsageError)
   assert.throws(() => planAnswer({ logprobs: true }), /add --json/)
   assert.throws(() => planAnswer({ topLogprobs: 3 }), /add --json/)
+  assert.throws(() => planAnswer({ raw: true, choices: 2 }), /--json/)
   assert.equal(planAnswer({ raw: true, profile: 'none' }).generate.profile, 'none')
+  assert.deepEqual(planAnswer({ choices: 3 }).generate, { n: 3 })
   assert.equal(planAnswer({ raw: true }).generate.profile, 'none')
   assert.deepEqual(planAnswer({ json: true, topLogprobs: 3 }).generate, { topLogprobs: 3 })
 })

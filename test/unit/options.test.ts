@@ -9,7 +9,7 @@ const defaults = { temperature: 0, profile: stopProfiles.qa, profileName: 'qa' }
 const resolve = (options?: object) => resolveGenerate(options as GenerateOptions, defaults)
 
 test('without options every default is filled in', () => {
-  const { n_predict, n_probs, sampler, rules, trim, reproducible, highWaterMark } = resolve()
+  const { n_predict, n_probs, sampler, seeds, rules, trim, reproducible, highWaterMark } = resolve()
   assert.equal(n_predict, 512)
   assert.equal(n_probs, -1)
   assert.equal(trim, 'both')
@@ -28,7 +28,7 @@ test('without options every default is filled in', () => {
     ],
     [0, 40, 0.95, 0.05, 1, 1, 0],
   )
-  assert.ok(sampler.seed >= 0 && sampler.seed < 0xffffffff)
+  assert.ok(seeds[0]! >= 0 && seeds[0]! < 0xffffffff)
 })
 
 test('undefined counts as not given, null does not', () => {
@@ -116,6 +116,21 @@ test('a seed of the caller’s own makes a sampled answer reproducible', () => {
   assert.equal(resolve({ seed: 5, temperature: 1 }).reproducible, true)
   assert.equal(resolve({ seed: 5 }).reproducible, false)
   assert.equal(resolve({ temperature: 1 }).reproducible, false)
+})
+
+test('each of several answers has a seed of its own, the given one and those after it', () => {
+  assert.deepEqual(resolve({ seed: 5, n: 3 }).seeds, [5, 6, 7])
+  assert.deepEqual(resolve({ seed: 0xfffffffe, n: 3 }).seeds, [0xfffffffe, 0, 1])
+  assert.equal(new Set(resolve({ n: 64 }).seeds).size, 64)
+  for (const n of [0, 65, 1.5, '2']) assert.throws(() => resolve({ n }), { code: 'PHI2_INVALID_OPTION' })
+})
+
+test('priorities go from -100 to 100', () => {
+  assert.equal(resolve().priority, 0)
+  for (const priority of [-100, 100]) assert.equal(resolve({ priority }).priority, priority)
+  for (const priority of [-101, 101, 0.5, 'high']) {
+    assert.throws(() => resolve({ priority }), { code: 'PHI2_INVALID_OPTION' })
+  }
 })
 
 test('stop adds to the profile, and a profile replaces the default one', () => {
