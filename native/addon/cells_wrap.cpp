@@ -68,6 +68,12 @@ class Abortable {
   bool aborted_ = false;
 };
 
+/// The end of an environment or of the process is the end of its engines, too: whoever waits for the engine thread need
+/// not wait for its step.
+std::function<void()> CloseAtEnd(const std::shared_ptr<Engine>& engine) {
+  return [engine] { engine->CloseSilently(); };
+}
+
 std::function<Napi::Value(Napi::Env)> ToBoolean(const std::shared_ptr<bool>& value) {
   return [value](Napi::Env env) { return Napi::Boolean::New(env, *value); };
 }
@@ -77,6 +83,7 @@ std::function<Napi::Value(Napi::Env)> ToBoolean(const std::shared_ptr<bool>& val
 Napi::Value CachedPrefix(const Napi::CallbackInfo& info, std::shared_ptr<Engine> engine) {
   const auto n = std::make_shared<size_t>(0);
   PromiseTask task;
+  task.cancel = CloseAtEnd(engine);
   task.work = [engine = std::move(engine), tokens = ReadTokens(info[0], "tokens"), n] {
     *n = engine->CachedPrefix(tokens);
   };
@@ -88,6 +95,7 @@ Napi::Value ReadCells(const Napi::CallbackInfo& info, std::shared_ptr<Engine> en
   const auto stretch = ReadStretch(info, engine->kv_shape().cell_bytes());
   const auto found = std::make_shared<bool>(false);
   PromiseTask task;
+  task.cancel = CloseAtEnd(engine);
   task.work = [engine = std::move(engine), stretch, found] {
     *found = engine->ReadCells(stretch->tokens, stretch->first, stretch->n, stretch->data);
   };
@@ -101,14 +109,14 @@ Napi::Value WriteCells(const Napi::CallbackInfo& info, std::shared_ptr<Engine> e
   const auto written = std::make_shared<bool>(false);
   const auto request = std::make_shared<Abortable>(engine);
   PromiseTask task;
+  task.cancel = CloseAtEnd(engine);
   task.work = [engine = std::move(engine), stretch, written, request] {
     std::future<bool> done;
     request->Started(engine->WriteCells(stretch->tokens, stretch->first, stretch->data, done));
     *written = done.get();
   };
-  task.cancel = [request] { request->Abort(); };
   task.result = ToBoolean(written);
-  return RunCancellableTask(info.Env(), "phi2 write cells", std::move(task));
+  return RunCancellableTask(info.Env(), "phi2 write cells", std::move(task), [request] { request->Abort(); });
 }
 
 }  // namespace phi2

@@ -111,9 +111,10 @@ Napi::Promise RunTask(Napi::Env env, const char* name, PromiseTask task) {
   return Runner::Start(env, name, std::move(task));
 }
 
-Napi::Object RunCancellableTask(Napi::Env env, const char* name, PromiseTask task) {
+Napi::Object RunCancellableTask(Napi::Env env, const char* name, PromiseTask task, std::function<void()> cancel) {
+  if (!cancel) cancel = task.cancel;
   Napi::Object running = Napi::Object::New(env);
-  running.Set("cancel", Napi::Function::New(env, [cancel = task.cancel](const Napi::CallbackInfo&) { cancel(); }));
+  running.Set("cancel", Napi::Function::New(env, [cancel](const Napi::CallbackInfo&) { cancel(); }));
   running.Set("promise", RunTask(env, name, std::move(task)));
   return running;
 }

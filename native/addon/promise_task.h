@@ -26,7 +26,7 @@ struct PromiseTask {
 /// there can be no further thread.
 Napi::Promise RunTask(Napi::Env env, const char* name, PromiseTask task);
 
-/// The same for a task that can be cancelled: `{ promise, cancel }`.
-Napi::Object RunCancellableTask(Napi::Env env, const char* name, PromiseTask task);
+/// The same for a task that JavaScript can cancel: `{ promise, cancel }`, by `cancel` or else as at the end.
+Napi::Object RunCancellableTask(Napi::Env env, const char* name, PromiseTask task, std::function<void()> cancel = {});
 
 }  // namespace phi2
