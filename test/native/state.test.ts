@@ -485,7 +485,8 @@ test('no change of a file passes: it is refused with a code, or what it holds is
     return random % limit
   }
   const outcomes: Record<string, number> = {}
-  for (let round = 0; round < 1000; round++) {
+  const rounds = 300
+  for (let round = 0; round < rounds; round++) {
     const bytes = Buffer.from(original)
     for (let change = 0; change <= round % 3; change++) {
       // Headers are small: every other change is made there.
@@ -500,8 +501,8 @@ test('no change of a file passes: it is refused with a code, or what it holds is
     outcomes[outcome] = (outcomes[outcome] ?? 0) + 1
   }
   const unchanged = outcomes[state.tokens] ?? 0
-  assert.equal(outcomes.PHI2_INVALID_STATE, 1000 - unchanged, JSON.stringify(outcomes))
-  assert.ok(unchanged < 20)
+  assert.equal(outcomes.PHI2_INVALID_STATE, rounds - unchanged, JSON.stringify(outcomes))
+  assert.ok(unchanged < 10)
   assert.equal((await phi2.chat(template).say(question, greedy)).text, unbroken.text)
   await rm(file)
 })
