@@ -6,11 +6,15 @@ import { runProgram } from './program.js'
 const { stdin, stdout, stderr, env } = process
 
 const interrupt = new AbortController()
+// npm and timeout pass on a signal that the terminal has sent to this process, too: within this time it is the same one.
+const ONCE_MS = 500
+let interruptedAt = 0
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
   process.on(name, () => {
     const reason = new Interrupted(name)
     // The first one ends the work in order; asked again, the process ends at once.
-    if (interrupt.signal.aborted) process.exit(reason.exitCode)
+    if (!interrupt.signal.aborted) interruptedAt = performance.now()
+    else if (performance.now() - interruptedAt > ONCE_MS) process.exit(reason.exitCode)
     interrupt.abort(reason)
   })
 }
