@@ -18,7 +18,6 @@ export async function withScratchFolder<T>(
     await mkdir(folder)
     return await use(folder)
   } finally {
-    await rm(folder, { recursive: true, force: true })
-    await lock.release()
+    await rm(folder, { recursive: true, force: true }).finally(() => lock.release())
   }
 }

@@ -5,7 +5,7 @@ import { Phi2 } from '../phi2.js'
 import { chooseThreads, defaultThreads, usableProcessors } from '../threads.js'
 import { tunedKey } from '../tuned/find.js'
 import type { TunedGain, TunedKey, TunedProfile } from '../tuned/profile.js'
-import { storeProfile, tunedPath } from '../tuned/store.js'
+import { prepareStore, storeProfile, tunedPath } from '../tuned/store.js'
 import type { LoadOptions, ModelInfo, TunedOptions } from '../types.js'
 import { batchCandidates, FLASH_ATTENTION_CANDIDATES, threadCandidates } from './candidates.js'
 import { createRunner } from './runner.js'
@@ -116,6 +116,7 @@ export async function tune(options: TuneOptions = {}): Promise<TuneResult> {
   const resolved = resolveLoad(load)
   signal?.throwIfAborted()
   const started = performance.now()
+  if (!dryRun) await prepareStore()
   const { model } = await provideModel(given.model, { signal })
   const key = await tunedKey(model, resolved)
   if (key === undefined) throw untyped(model.path)

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { writeAtomically } from '../../gguf/atomic-file.js'
+import { checkTarget, writeAtomically } from '../../gguf/atomic-file.js'
 import { cacheFolder } from '../models/cache.js'
 import { formatProfiles, parseProfiles, putProfile, type TunedProfile } from './profile.js'
 
@@ -19,9 +19,15 @@ export function readProfiles(path: string = tunedPath()): TunedProfile[] {
   }
 }
 
+/** Before minutes of measuring: whether there is a place for what comes of it. @throws {Phi2Error} `PHI2_IO` */
+export async function prepareStore(path: string = tunedPath()): Promise<void> {
+  await mkdir(dirname(path), { recursive: true }).catch(() => {})
+  await checkTarget(path, true, [])
+}
+
 /** @throws {Phi2Error} `PHI2_IO`, `PHI2_NO_SPACE` */
 export async function storeProfile(profile: TunedProfile, path: string = tunedPath()): Promise<void> {
-  await mkdir(dirname(path), { recursive: true }).catch(() => {})
+  await prepareStore(path)
   const text = formatProfiles(putProfile(readProfiles(path), profile))
   await writeAtomically(path, (temporaryPath) => writeFile(temporaryPath, text))
 }

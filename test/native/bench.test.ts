@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { type MadeType, synth } from '../../gguf/index.js'
 import { bench, compareTypes, readProfiles, removeProfiles, type TunedProfile, tune } from '../../src/bench/index.js'
 import { createRunner } from '../../src/bench/runner.js'
+import { tinyModelPath } from '../../src/models/resolve.js'
 import { Phi2 } from '../../src/phi2.js'
 import { storeProfile, tunedPath } from '../../src/tuned/store.js'
 import type { LoadOptions } from '../../src/types.js'
@@ -218,6 +219,20 @@ test('an aborted tune stores nothing', async () => {
   const aborted = tune({ model: 'tiny', signal: stop.signal, onProgress: () => setImmediate(() => stop.abort(reason)) })
   await assert.rejects(aborted, reason)
   assert.deepEqual(readdirSync(cache), [])
+})
+
+test('where no profile can be stored tune says so before it measures', async (t) => {
+  const steps: string[] = []
+  const onProgress = (_: number, step: string) => steps.push(step)
+  t.after(() => {
+    process.env.PHI2_CACHE = cache
+  })
+  process.env.PHI2_CACHE = join(tinyModelPath(), 'cache')
+  await assert.rejects(tune({ model: 'tiny', onProgress }), {
+    code: 'PHI2_IO',
+    message: /tuned\.json cannot be written/,
+  })
+  assert.deepEqual(steps, [])
 })
 
 test('a damaged file of profiles never fails a load', async () => {
