@@ -1,5 +1,6 @@
 import { fileTypeName } from '../../gguf/file-types.js'
 import type { TypeResult, TypesComparison } from '../bench/compare-types.js'
+import { isSame } from '../bench/search.js'
 import type { TuneResult, TuneTrial } from '../bench/tune.js'
 import type { TunedGain, TunedProfile } from '../tuned/profile.js'
 import type { TunedOptions } from '../types.js'
@@ -48,8 +49,8 @@ function flashText(flash: TunedOptions['flashAttention']): string {
   return flash === 'auto' ? flash : flash ? 'on' : 'off'
 }
 
-function verdict({ options, gain, confirmation }: TuneResult): string {
-  if (gain.total === 1) {
+function verdict({ options, defaults, gain, confirmation }: TuneResult): string {
+  if (isSame(options, defaults)) {
     const doubt = confirmation ? ' What looked better did not prove so against them.' : ''
     return `The defaults are best here: ${formatTuned(options)}.${doubt}`
   }

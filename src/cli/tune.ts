@@ -61,14 +61,14 @@ type Mode = keyof typeof MODES
 
 export const tune = defineCommand({
   name: 'tune',
-  usage: 'tune [options] [model]',
+  usage: 'tune [options] [model|types…]',
   summary: 'Find the fastest options for a model on this machine, or the fastest quantization',
   notes:
-    'Measures how soon an answer comes with different threads, batches, and with flash attention or without. What is best is ' +
-    'stored, and used from then on for models of this type and size, where an option is not given (--no-tuned: not even ' +
-    'then). Better is what was sooner in every round, and by more than 2 % in the middle one; else the defaults stay. ' +
-    'With --types files of several quantizations are made, measured and removed, one at a time: of random weights, or of ' +
-    'the F16 file --model. Takes some minutes, in which nothing else should run.',
+    'Measures how soon an answer comes with different threads and batches, and with flash attention or without. What is ' +
+    'best is stored, and used from then on for models of this type and size, as far as options are not given; --no-tuned ' +
+    'leaves it out. Better is what was sooner in every round, and by more than 2 % in the middle one; else the defaults ' +
+    'stay. With --types, files of several quantizations are made, measured and removed, one at a time: of random weights, ' +
+    'or of the F16 file --model. All this takes some minutes, in which nothing else should run.',
   options: flags,
   examples: [
     ['phi2 tune', 'the default model'],

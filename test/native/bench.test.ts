@@ -150,6 +150,13 @@ test('types are compared by speed and perplexity on a real model', async () => {
   assert.deepEqual(readdirSync(cache), [])
 })
 
+test('what does not fit on the disk is refused before anything is written', async () => {
+  const random = { layers: 512, embeddingSize: 16384, heads: 512 }
+  await assert.rejects(compareTypes({ types: ['q8_0'], random }), { code: 'PHI2_NO_SPACE' })
+  await assert.rejects(bench({ random: { type: 'q8_0', ...random } }), { code: 'PHI2_NO_SPACE' })
+  assert.deepEqual(readdirSync(cache), [])
+})
+
 test('a model that is quantized already is no source of types', async () => {
   await assert.rejects(compareTypes({ model: 'tiny', text: 'x' }), { code: 'PHI2_QUANTIZE_FAILED', message: /q8_0/ })
 })
