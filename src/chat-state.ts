@@ -23,17 +23,20 @@ export class ChatState {
     return this.#restored && { ...this.#restored }
   }
 
-  /** Later calls share the first one's outcome. If that was aborted, the next in turn tries again. */
+  /**
+   * Later calls share the first one's outcome. Only an attempt that was aborted, or came when the engine was busy, is
+   * followed by another: after an abort by that of who waited for it.
+   */
   async restore(options: TransferOptions = {}): Promise<void> {
     while (this.#attempt !== undefined) {
-      const running = this.#attempt
       try {
-        return await waitFor(running, options.signal)
+        return await waitFor(this.#attempt, options.signal)
       } catch (error) {
-        const isAborted = this.#attempt !== running
-        if (!isAborted || options.signal?.aborted) throw error
+        const wasAborted = this.#restored === undefined
+        if (!wasAborted || options.signal?.aborted) throw error
       }
     }
+    this.#restored = undefined
     this.#attempt = this.#restore(options)
     return this.#attempt
   }
@@ -46,8 +49,9 @@ export class ChatState {
       await readState(this.#context, await this.#tokens(), this.#saved, options, restored)
       this.#restored = restored
     } catch (error) {
-      if (options.signal?.aborted) this.#attempt = undefined
-      else this.#restored = { ...restored, error: error as Error }
+      const { signal } = options
+      if (!signal?.aborted) this.#restored = { ...restored, error: error as Error }
+      if (signal?.aborted || (error as { code?: string }).code === 'PHI2_BUSY') this.#attempt = undefined
       throw error
     }
   }

@@ -368,6 +368,8 @@ void Engine::Settle() {
       if (ending.reason == EndReason::kAbort) {
         cells->failure = std::make_exception_ptr(
             stop_now_ ? ClosedError() : Error("PHI2_ABORTED", "Putting cells into the cache was aborted."));
+      } else if (ending.reason == EndReason::kError) {
+        cells->failure = std::make_exception_ptr(Error(ending.error_code, ending.error_message));
       }
       cells->Settle();
       continue;

@@ -140,7 +140,7 @@ void Sequence::Finish(EndReason reason, int32_t rule) {
 
 void Sequence::End(EndReason reason) { Finish(reason, kNoRule); }
 
-void Sequence::Fail(const std::string& code, const std::string& message) {
+void Sequence::Fail(const char* code, const std::string& message) {
   ending_.error_code = code;
   ending_.error_message = message;
   Finish(EndReason::kError, kNoRule);

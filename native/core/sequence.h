@@ -72,8 +72,8 @@ constexpr int32_t kEndOfText = -2;
 /// The last that is heard of a request.
 struct Ending {
   EndReason reason = EndReason::kStop;
-  int32_t rule = kNoRule;  ///< index into StopSpec::rules, kEndOfText, or kNoRule
-  std::string error_code;
+  int32_t rule = kNoRule;       ///< index into StopSpec::rules, kEndOfText, or kNoRule
+  const char* error_code = "";  ///< a string literal
   std::string error_message;
   int32_t n_prompt = 0;
   int32_t n_cached = 0;
@@ -128,7 +128,7 @@ class Sequence {
 
   /// Ends it from outside. Held-back text is released.
   void End(EndReason reason);
-  void Fail(const std::string& code, const std::string& message);
+  void Fail(const char* code, const std::string& message);
 
   Chunk TakeChunk();
   Ending TakeEnding();

@@ -109,7 +109,7 @@ TEST("a request whose tokens are all banned fails alone") {
   const uint32_t beside = session.engine.Submit(WithoutEnd(LongPrompt(10, 2, 20)));
   const Recorder::Heard failed = session.Run(std::move(hopeless));
   CHECK(failed.ending.reason == EndReason::kError);
-  CHECK_EQ(failed.ending.error_code, "PHI2_DECODE_FAILED");
+  CHECK_EQ(std::string(failed.ending.error_code), "PHI2_DECODE_FAILED");
   CHECK(session.heard.WaitForEnd(beside).ending.reason == EndReason::kLength);
 }
 

@@ -146,7 +146,7 @@ TEST("a failure keeps its code, whatever was held back") {
   fed.sequence().Fail("PHI2_DECODE_FAILED", "broken");
   const Ending ending = fed.End(EndReason::kAbort);
   CHECK(ending.reason == EndReason::kError);
-  CHECK_EQ(ending.error_code, "PHI2_DECODE_FAILED");
+  CHECK_EQ(std::string(ending.error_code), "PHI2_DECODE_FAILED");
   CHECK_EQ(fed.text, " Yes. Instruct");
 }
 

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { copyFile, mkdtemp, readdir, readFile, rename, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Chat } from '../../src/chat.js'
 import type { Phi2Error } from '../../src/errors.js'
 import { packageRoot } from '../../src/package-root.js'
@@ -401,6 +402,24 @@ test('of several who wait for the same restoring, an abort ends the waiting of o
   assert.equal(chat.restored, undefined)
   await long
   assert.equal(await restoring, state.tokens)
+})
+
+test('a restoring that no more may wait for is refused with PHI2_BUSY, and can be tried again', async () => {
+  await using one = await Phi2.load({ model: 'tiny', maxSequences: 1, maxQueue: 1 })
+  const stop = new AbortController()
+  const endless = { maxTokens: 1900, logitBias: { 50256: -Infinity }, signal: stop.signal }
+  const running = ['Once upon a time', 'A long time ago'].map((text) => one.complete(text, endless))
+  while (one.stats.active + one.stats.queued < 2) await sleep(1)
+  const chat = one.chat(saved)
+  await assert.rejects(chat.restoreState(), {
+    code: 'PHI2_BUSY',
+    message: /chat\.kv was not used: 1 requests wait.* maxQueue/,
+  })
+  assert.equal(chat.restored!.tokens, 0)
+  stop.abort()
+  await Promise.allSettled(running)
+  assert.equal(await chat.restoreState(), state.tokens)
+  assert.deepEqual(chat.restored, { tokens: state.tokens })
 })
 
 test('a model file that could not be read for a while can be told again when it is back', async () => {
