@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { randomSource } from '../../gguf/random-weights.js'
 import { evaluate, plainRequest, runRequest } from '../evaluate.js'
 import type { Phi2 } from '../phi2.js'
@@ -27,6 +28,9 @@ export interface Measurement {
  */
 export function createRunner(phi2: Phi2, signal?: AbortSignal): (workload: Workload) => Promise<Measurement> {
   const { engine, dispatcher } = phi2.internals
+  // Every stream listens to it. Node.js warns of more than ten listeners, and the caller's signal is not ours to change.
+  const stop = signal && AbortSignal.any([signal])
+  if (stop) setMaxListeners(0, stop)
   const random = randomSource(1)
   const randomTokens = (count: number) =>
     Int32Array.from({ length: count }, () => random() % phi2.info.usedVocabularySize)
@@ -42,7 +46,7 @@ export function createRunner(phi2: Phi2, signal?: AbortSignal): (workload: Workl
     // has them given up.
     await evaluate(engine, dispatcher, randomTokens(1), {})
     const start = performance.now()
-    const ends = await Promise.all(requests.map((request) => runRequest(engine, dispatcher, request, signal)))
+    const ends = await Promise.all(requests.map((request) => runRequest(engine, dispatcher, request, stop)))
     const [{ promptMs, decodeMs }] = ends as [(typeof ends)[number]]
     return {
       totalMs: performance.now() - start,

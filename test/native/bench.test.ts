@@ -75,6 +75,16 @@ test('bench makes room for all streams, and refuses what a sequence cannot hold'
   assert.equal(whole.tests[0]?.name, 'pp2048')
 })
 
+test('many streams under one signal are no reason for a warning', async (t) => {
+  const warnings: Error[] = []
+  const note = (warning: Error) => void warnings.push(warning)
+  process.on('warning', note)
+  t.after(() => process.off('warning', note))
+  const { signal } = new AbortController()
+  await bench({ model: 'tiny', prompt: 2, predict: 0, streams: 12, repetitions: 1, signal })
+  assert.deepEqual(warnings, [])
+})
+
 test('bench of a random model leaves nothing behind, nor when it is aborted', async () => {
   const random = { type: 'q4_0', ...small } as const
   const { info, tests } = await bench({ random, prompt: 16, predict: 2, repetitions: 1 })
