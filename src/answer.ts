@@ -57,6 +57,8 @@ export class AnswerBuilder {
         completionTokens: event.completionTokens,
         totalTokens: event.promptTokens + event.completionTokens,
         cachedTokens: event.cachedTokens,
+        acceptedPredictionTokens: event.acceptedPredictionTokens,
+        rejectedPredictionTokens: event.rejectedPredictionTokens,
       },
       timings: {
         queueMs: event.queueMs,

@@ -51,6 +51,8 @@ export function plainRequest(tokens: Int32Array, options?: GenerateOptions): Nat
     prompt_logprobs: false,
     reproducible: false,
     logit_positions: new Int32Array(0),
+    speculate: 'none',
+    n_draft: 0,
   }
 }
 

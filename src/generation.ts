@@ -174,6 +174,8 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
         n_probs: options.n_probs,
         prompt_logprobs: false,
         reproducible: options.reproducible,
+        speculate: options.speculate,
+        n_draft: options.n_draft,
         logit_positions: new Int32Array(0),
       }
       const first = dispatcher.submit(

@@ -25,6 +25,7 @@ export type {
   SavedChat,
   SavedState,
   SaveStateOptions,
+  Speculate,
   StopProfile,
   StopProfileName,
   StopRule,

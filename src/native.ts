@@ -4,7 +4,7 @@ import { dirname, join, resolve } from 'node:path'
 import { Phi2Error } from './errors.js'
 import type { NativeTask } from './native-task.js'
 import { packageRoot, realPath } from './package-root.js'
-import type { DeviceInfo, ModelInfo, StopRule } from './types.js'
+import type { DeviceInfo, ModelInfo, Speculate, StopRule } from './types.js'
 
 /** The whole boundary to C++: what `phi2.node` exports. Option names are already llama.cpp's here (see `options.ts`). */
 export interface NativeAddon {
@@ -47,6 +47,9 @@ export interface NativeLoadOptions {
   n_gpu_layers: number
   flash_attn: -1 | 0 | 1
   type_kv: 'f16' | 'bf16' | 'f32'
+  /** The draft model, and how many threads suit it. */
+  path_draft?: string | undefined
+  n_threads_draft?: number
   onProgress?: ((fraction: number) => void) | undefined
   /** Called once per JS turn with everything that happened since: see {@link NativeEvent}. */
   onEvents: (events: NativeEvent[]) => void
@@ -55,7 +58,7 @@ export interface NativeLoadOptions {
 /** What the engine itself knows of {@link ModelInfo}. */
 export type NativeModelInfo = Omit<
   ModelInfo,
-  'path' | 'embedded' | 'headSize' | 'microBatchSize' | 'kvType' | 'flashAttention' | 'threads' | 'tuned'
+  'path' | 'embedded' | 'draft' | 'headSize' | 'microBatchSize' | 'kvType' | 'flashAttention' | 'threads' | 'tuned'
 >
 
 /** A model with its context and engine thread. */
@@ -146,6 +149,10 @@ export interface NativeRequest {
   prompt_logprobs: boolean
   /** the text must depend on prompt and seed only */
   reproducible: boolean
+  /** undefined: 'draft' if there is a draft model, else 'none' */
+  speculate: Speculate | undefined
+  /** 0: as long as is worth its time */
+  n_draft: number
   /** prompt positions whose raw logits come back, ascending */
   logit_positions: Int32Array
 }
@@ -170,6 +177,8 @@ export interface NativeEndEvent {
   error?: { code: string; message: string }
   promptTokens: number
   cachedTokens: number
+  acceptedPredictionTokens: number
+  rejectedPredictionTokens: number
   completionTokens: number
   queueMs: number
   promptMs: number
@@ -212,7 +221,8 @@ export interface NativeQuantizeReport {
 }
 
 /** A text read in chunks of `n_ctx` tokens, `n_seq_max` of them decoded together at most. */
-export interface NativeReadingOptions extends Omit<NativeLoadOptions, 'onEvents' | 'onProgress' | 'n_queue_max'> {
+export interface NativeReadingOptions
+  extends Omit<NativeLoadOptions, 'path_draft' | 'n_threads_draft' | 'onEvents' | 'onProgress' | 'n_queue_max'> {
   text: string
   /** At most; 0: all */
   n_chunks: number

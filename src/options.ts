@@ -9,6 +9,7 @@ import type {
   MirostatOptions,
   RestoreStateOptions,
   SaveStateOptions,
+  Speculate,
   StopProfile,
   StopProfileName,
   StopRule,
@@ -129,6 +130,19 @@ export const generateSchema = {
     doc: 'Likeliest alternatives of each token',
     cli: true,
   },
+  speculate: {
+    type: 'other',
+    choices: ['none', 'lookup', 'draft'],
+    doc: 'Guess tokens ahead: those that stood before, or a draft model’s',
+    cli: true,
+  },
+  draftLength: {
+    type: 'integer',
+    min: 1,
+    max: 63,
+    doc: 'Tokens guessed per step (default: as many as pay)',
+    cli: true,
+  },
   n: {
     type: 'integer',
     min: 1,
@@ -199,6 +213,7 @@ export const loadSchema = {
     cli: false,
   },
   tuned: { type: 'boolean', default: true, doc: 'Use what phi2 tune found fastest here', cli: true },
+  draft: { type: 'string', doc: 'A smaller model that guesses ahead, named like the model', cli: true },
   signal: { type: 'signal', doc: 'Aborts the load', cli: false },
   onProgress: { type: 'function', doc: 'Progress of the load', cli: false },
 } as const satisfies Record<keyof LoadOptions, OptionSpec>
@@ -234,6 +249,10 @@ export interface ResolvedGenerate {
   rules: readonly StopRule[]
   trim: Trim
   n_probs: number
+  /** Undefined: as the model was loaded. */
+  speculate: Speculate | undefined
+  /** 0: as long as is worth its time */
+  n_draft: number
   /** One for each of the `n` answers. */
   seeds: readonly number[]
   priority: number
@@ -300,6 +319,8 @@ export function resolveGenerate(
     rules: combineRules(profile, parseStop(given.stop)),
     trim: profile.trim,
     n_probs: value('logprobs') || topLogprobs > 0 ? topLogprobs : -1,
+    speculate: given.speculate,
+    n_draft: given.draftLength ?? 0,
     seeds: Array.from({ length: value('n') as number }, (_, i) => (seed + i) % (maxSeed + 1)),
     priority: value('priority') as number,
     reproducible: given.seed !== undefined && temperature > 0,
@@ -322,6 +343,7 @@ export interface ResolvedLoad {
   maxSequences: number
   maxQueue: number
   tuned: boolean
+  draft: string | undefined
   signal: AbortSignal | undefined
   onProgress: ((fraction: number) => void) | undefined
 }
@@ -342,6 +364,7 @@ export function resolveLoad(options: LoadOptions | undefined): ResolvedLoad {
     maxSequences: value('maxSequences') as number,
     maxQueue: value('maxQueue') as number,
     tuned: value('tuned') as boolean,
+    draft: given.draft,
     signal: given.signal,
     onProgress: given.onProgress,
   }

@@ -53,7 +53,7 @@ export class Phi2 implements AsyncDisposable {
    * Loads a model, off the main thread. A reference (`hf:…`, `modelscope:…`, a URL) that is not in the cache is downloaded
    * first.
    * @throws {Phi2Error} `PHI2_MODEL_NOT_FOUND`, `PHI2_UNKNOWN_MODEL`, `PHI2_INVALID_GGUF` (none, truncated or corrupt), `PHI2_NOT_PHI2`,
-   * `PHI2_UNSUPPORTED_KV_TYPE`, `PHI2_CONTEXT_FAILED` (memory), `PHI2_MODEL_LOAD_FAILED`, `PHI2_BINDING_NOT_FOUND`; wrong
+   * `PHI2_UNSUPPORTED_KV_TYPE`, `PHI2_VOCABULARY_MISMATCH` (of the draft model), `PHI2_CONTEXT_FAILED` (memory), `PHI2_MODEL_LOAD_FAILED`, `PHI2_BINDING_NOT_FOUND`; wrong
    * options throw `PHI2_INVALID_OPTION`; an aborted load rejects with `signal.reason`. Of a download also
    * `PHI2_DOWNLOAD_FAILED`, `PHI2_ACCESS_DENIED`, `PHI2_CHECKSUM_MISMATCH` and `PHI2_NO_SPACE`.
    */
@@ -62,10 +62,12 @@ export class Phi2 implements AsyncDisposable {
     given.signal?.throwIfAborted()
     const { model, onProgress } = await provideModel(given.model, given)
     const { resolved, tuned } = await resolveTuned(options, given, model)
+    const draft =
+      given.draft === undefined ? undefined : (await provideModel(given.draft, { signal: given.signal })).model
     const modelFile = await ModelFile.at(model.path)
     const dispatcher = new Dispatcher()
     const { threads, warning } = chooseThreads(resolved.threads, model.bytes)
-    const engine = await loadEngine(model, { ...resolved, onProgress, threads }, dispatcher)
+    const engine = await loadEngine(model, draft, { ...resolved, onProgress, threads }, dispatcher)
     const { kvType, flashAttention } = resolved
     const { path, embedded } = model
     const { info } = engine
@@ -73,6 +75,7 @@ export class Phi2 implements AsyncDisposable {
       ...info,
       path,
       embedded,
+      ...(draft === undefined ? {} : { draft: draft.path }),
       headSize: info.embeddingSize / info.heads,
       // The engine makes no step larger than the context.
       microBatchSize: Math.min(resolved.microBatchSize, info.batchSize),
@@ -232,6 +235,7 @@ export class Phi2 implements AsyncDisposable {
 
 async function loadEngine(
   model: ResolvedModel,
+  draft: ResolvedModel | undefined,
   options: ResolvedLoad & { threads: number },
   dispatcher: Dispatcher,
 ): Promise<NativeEngine> {
@@ -247,6 +251,8 @@ async function loadEngine(
     n_gpu_layers: options.gpuLayers,
     flash_attn: options.flashAttention === 'auto' ? -1 : options.flashAttention ? 1 : 0,
     type_kv: options.kvType,
+    path_draft: draft?.path,
+    n_threads_draft: draft === undefined ? 1 : Math.min(options.threads, chooseThreads(undefined, draft.bytes).threads),
     onProgress: onProgress && ((fraction) => guarded(() => onProgress(fraction))),
     onEvents: dispatcher.onEvents,
   })

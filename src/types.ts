@@ -63,6 +63,8 @@ export interface MirostatOptions {
   eta?: number
 }
 
+export type Speculate = 'none' | 'lookup' | 'draft'
+
 /** Options of one answer. Unknown or wrong-typed options throw `PHI2_INVALID_OPTION`. Ranges and defaults: `options.ts`. */
 export interface GenerateOptions {
   /** Tokens generated at most. @default 512 */
@@ -105,6 +107,25 @@ export interface GenerateOptions {
   /** Alternatives per token, 0 to 100; more than 0 switches `logprobs` on. @default 0 */
   topLogprobs?: number
   /**
+   * Guesses several tokens ahead and decodes them in one step; wrong guesses are thrown away, so the answer stays what it
+   * would have been.
+   *
+   * - `'lookup'`: what stood before in the prompt or the answer comes again. For code to edit, texts to correct, answers
+   *   that quote; where nothing repeats it costs next to nothing.
+   * - `'draft'`: what the model named by {@link LoadOptions.draft} would write.
+   *
+   * Same text as with `'none'` as far as the engine rounds alike in steps of one and of several tokens. On CPUs it does for
+   * Q4_0 and Q8_0 with `flashAttention: false`; otherwise two tokens of nearly the same probability can change places.
+   *
+   * @default 'draft' if a draft model was loaded, else 'none'
+   */
+  speculate?: Speculate
+  /**
+   * Guess so many tokens in every step, 1 to 63, whether they are worth it or not.
+   * @default as many as pay, by the times of steps and by how often guesses were right
+   */
+  draftLength?: number
+  /**
    * Answers to the one prompt, 1 to 64, for which it is read once. They are in `Answer.choices`, and on their way in
    * `Generation.choices`. Without a temperature they are all the same. @default 1
    *
@@ -129,6 +150,10 @@ export interface Usage {
   totalTokens: number
   /** Prompt tokens whose KV cache was reused instead of being decoded again. */
   cachedTokens: number
+  /** Guessed tokens ({@link GenerateOptions.speculate}) that became part of the answer. */
+  acceptedPredictionTokens: number
+  /** Guessed tokens that were decoded for nothing. */
+  rejectedPredictionTokens: number
 }
 
 /** Milliseconds, by the engine's own clock. */
@@ -292,6 +317,11 @@ export interface LoadOptions {
   flashAttention?: boolean | 'auto'
   /** Type of the KV cache. Quantized types do not work with Phi-2's head size 80. @default 'f16' */
   kvType?: KvType
+  /**
+   * A smaller model that guesses for the large one, named like `model`; its answers then default to `speculate: 'draft'`. It
+   * needs the same vocabulary (Phi-1 and Phi-1.5 have it) and memory for a KV cache of its own.
+   */
+  draft?: string
   /** Answers decoded at the same time, 1 to 64; more wait for a place. @default 8 */
   maxSequences?: number
   /** Requests that may wait for a place; one more is refused with `PHI2_BUSY`. @default 1024 */
@@ -327,6 +357,8 @@ export interface ModelInfo {
   name: string
   /** True for the embedded phi-2-tiny. */
   embedded: boolean
+  /** Path of the draft model, if one was loaded. */
+  draft?: string
   /** File type, such as `Q4_K - Medium`. */
   fileType: string
   parameters: number

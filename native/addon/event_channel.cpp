@@ -51,6 +51,9 @@ void Fill(Napi::Env env, Napi::Object event, const Ending& ending) {
   event.Set("promptTokens", ending.n_prompt);
   event.Set("cachedTokens", ending.n_cached);
   event.Set("completionTokens", ending.n_generated);
+  const DraftCount& drafts = ending.drafts;
+  event.Set("acceptedPredictionTokens", static_cast<double>(drafts.n_accepted));
+  event.Set("rejectedPredictionTokens", static_cast<double>(drafts.n_drafted - drafts.n_accepted));
   event.Set("queueMs", ending.queue_ms);
   event.Set("promptMs", ending.prompt_ms);
   event.Set("decodeMs", ending.decode_ms);

@@ -1,7 +1,9 @@
 #include "addon/model_wrap.h"
 
 #include <atomic>
+#include <filesystem>
 #include <memory>
+#include <system_error>
 
 #include "addon/engine_wrap.h"
 #include "addon/errors.h"
@@ -22,10 +24,29 @@ struct Loading {
 
   void Work() {
     request.model.cancelled = &cancelled;
-    if (progress) request.model.on_progress = [this](float fraction) { progress->Report(fraction); };
-    std::shared_ptr<Model> model = Model::Load(request.model);
+    const float share = ShareOfModel();
+    std::shared_ptr<Model> model = LoadPart(request.model.path, 0, share);
+    DraftOptions draft;
+    draft.n_threads = request.n_threads_draft;
+    if (!request.path_draft.empty()) draft.model = LoadPart(request.path_draft, share, 1);
     if (cancelled) throw Error("PHI2_ABORTED", "The load of " + request.model.path + " was aborted.");
-    parts.engine = std::make_shared<Engine>(std::move(model), request.engine, parts.channel.get());
+    parts.engine = std::make_shared<Engine>(std::move(model), request.engine, parts.channel.get(), draft);
+  }
+
+  /// Of the progress.
+  float ShareOfModel() const {
+    if (request.path_draft.empty()) return 1;
+    std::error_code unknown;  // a missing file is told of by who loads it
+    const auto model = static_cast<float>(std::filesystem::file_size(request.model.path, unknown));
+    const auto draft = static_cast<float>(std::filesystem::file_size(request.path_draft, unknown));
+    return unknown ? 1 : model / (model + draft);
+  }
+
+  std::shared_ptr<Model> LoadPart(const std::string& path, float from, float to) {
+    ModelOptions options = request.model;
+    options.path = path;
+    if (progress) options.on_progress = [=](float fraction) { progress->Report(from + fraction * (to - from)); };
+    return Model::Load(options);
   }
 
   void Fail(Napi::Env env) {
@@ -97,6 +118,9 @@ Napi::Object DescribeModel(Napi::Env env, const Engine& engine) {
   info.Set("device", DeviceName(n_gpu_layers));
   Napi::Array warnings = Napi::Array::New(env);
   for (const std::string& warning : model.warnings()) warnings.Set(warnings.Length(), warning);
+  for (const std::string& warning : engine.draft_warnings()) {
+    warnings.Set(warnings.Length(), "The draft model: " + warning);
+  }
   info.Set("warnings", warnings);
   return info;
 }

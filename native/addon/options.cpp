@@ -90,6 +90,15 @@ ggml_type KvType(const Napi::Object& options) {
                   "\". Phi-2's head size of 80 is not a multiple of the block size 32 of the quantized types.");
 }
 
+Speculate ReadSpeculate(const Napi::Object& request) {
+  const std::string name = OptionalText(request, "speculate");
+  if (name.empty()) return Speculate::kAuto;
+  if (name == "none") return Speculate::kNone;
+  if (name == "lookup") return Speculate::kLookup;
+  if (name == "draft") return Speculate::kDraft;
+  throw Wrong(request, "speculate", "none, lookup or draft");
+}
+
 SamplerSpec ReadSampler(const Napi::Object& from) {
   SamplerSpec spec;
   spec.temp = Float(from, "temp");
@@ -160,6 +169,10 @@ LoadRequest ReadLoadOptions(const Napi::Object& options) {
   request.engine.n_threads = Integer(options, "n_threads", 1, GGML_MAX_N_THREADS);
   request.engine.flash_attn = static_cast<llama_flash_attn_type>(Integer(options, "flash_attn", -1, 1));
   request.engine.type_kv = KvType(options);
+  request.path_draft = OptionalText(options, "path_draft");
+  if (!request.path_draft.empty()) {
+    request.n_threads_draft = Integer(options, "n_threads_draft", 1, GGML_MAX_N_THREADS);
+  }
   return request;
 }
 
@@ -197,6 +210,8 @@ RequestSpec ReadRequest(const Napi::Object& request) {
   spec.n_probs = Integer(request, "n_probs", -1, 100);
   spec.prompt_logprobs = Boolean(request, "prompt_logprobs");
   spec.reproducible = Boolean(request, "reproducible");
+  spec.speculate = ReadSpeculate(request);
+  spec.n_draft = Integer(request, "n_draft", 0, 1 << 16);
   spec.priority = Integer(request, "priority", INT32_MIN, INT32_MAX);
   spec.logit_positions = ReadTokens(request.Get("logit_positions"), "logit_positions");
   std::sort(spec.logit_positions.begin(), spec.logit_positions.end());

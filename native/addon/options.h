@@ -14,6 +14,8 @@ namespace phi2 {
 struct LoadRequest {
   ModelOptions model;
   EngineOptions engine;
+  std::string path_draft;  ///< empty: no draft model
+  int32_t n_threads_draft = 1;
 };
 
 LoadRequest ReadLoadOptions(const Napi::Object& options);

@@ -31,7 +31,7 @@ void Context::ThreadpoolDeleter::operator()(ggml_threadpool* pool) const {
 }
 
 Context::Context(const Model& model, const EngineOptions& options, ggml_abort_callback should_abort, void* data,
-                 ggml_backend_sched_eval_callback on_tensor, void* on_tensor_data)
+                 ggml_backend_sched_eval_callback on_tensor, void* on_tensor_data, const Context* neighbor)
     : n_outputs_(std::max(options.n_outputs, options.n_seq_max)) {
   llama_context_params params = llama_context_default_params();
   params.n_ctx = options.n_ctx;
@@ -58,12 +58,14 @@ Context::Context(const Model& model, const EngineOptions& options, ggml_abort_ca
     throw Error("PHI2_CONTEXT_FAILED", "The engine could not create a context of " + std::to_string(options.n_ctx) +
                                            " cells: " + log.Summary() + " Try a smaller contextSize.");
   }
-  if (options.n_threads > 1) {
+  ggml_threadpool* threads = neighbor == nullptr ? nullptr : neighbor->threadpool_.get();
+  if (options.n_threads > 1 && neighbor == nullptr) {
     ggml_threadpool_params pool = ggml_threadpool_params_default(options.n_threads);
     using NewPool = ggml_threadpool* (*)(ggml_threadpool_params*);
     threadpool_.reset(reinterpret_cast<NewPool>(CpuBackendFunction("ggml_threadpool_new"))(&pool));
-    if (threadpool_) llama_attach_threadpool(context_.get(), threadpool_.get(), threadpool_.get());
+    threads = threadpool_.get();
   }
+  if (threads != nullptr) llama_attach_threadpool(context_.get(), threads, threads);
 }
 
 Context::~Context() { llama_detach_threadpool(context_.get()); }

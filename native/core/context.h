@@ -28,9 +28,11 @@ class Context {
  public:
   /// Takes a while: for worker threads. Throws PHI2_CONTEXT_FAILED with the engine's own reason, or because the cache
   /// is larger than the machine's memory.
-  /// `on_tensor` sees every tensor that is computed.
+  /// `on_tensor` sees every tensor that is computed. `neighbor`: a context that lives longer and computes only while
+  /// this one does not; its threads are used, since those of two pools would wait for work on the same cores.
   Context(const Model& model, const EngineOptions& options, ggml_abort_callback should_abort, void* data,
-          ggml_backend_sched_eval_callback on_tensor = nullptr, void* on_tensor_data = nullptr);
+          ggml_backend_sched_eval_callback on_tensor = nullptr, void* on_tensor_data = nullptr,
+          const Context* neighbor = nullptr);
   ~Context();
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;

@@ -17,10 +17,12 @@ class CopyTracker {
   /// Takes the next token of the text.
   void Push(llama_token token);
 
+  bool has_guess() const { return following_; }
+
   /// How likely the next n guesses are all right, for every n up to the given one; empty without a guess.
   std::vector<double> Survival(size_t n) const;
 
-  /// The next n tokens as guessed; only where Survival() says something. A copy that reaches the end of the text goes
+  /// The next n tokens as guessed; only where there is a guess. A copy that reaches the end of the text goes
   /// on with what was just guessed: so a text with a period continues.
   std::vector<llama_token> Guess(size_t n) const;
 

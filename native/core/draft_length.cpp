@@ -10,7 +10,7 @@ namespace {
 // Less gain than this is not worth the risk that the estimates are wrong.
 constexpr double kLeastGain = 1.05;
 
-// So much longer may a step become that a sequence without a draft waits for.
+// So much longer may a step become that several sequences wait for.
 constexpr double kMostSlowdown = 2;
 
 // Share of the time that drafts may lose.
@@ -20,8 +20,11 @@ constexpr double kRunShare = 0.5;
 // Steps; what was gained long ago is not gambled away.
 constexpr double kMaxBalance = 20;
 
-/// The kernels work on rows by four, eight and sixteen, and the time of a few sizes is soon known well.
-bool IsGoodSize(size_t n_tokens) { return (n_tokens & (n_tokens - 1)) == 0; }
+/// The kernels work on rows by four, eight and sixteen, and the time of a few sizes is soon known well. Where several
+/// sequences share a step there are too few powers of two.
+bool IsGoodSize(size_t n_tokens, size_t n_sequences) {
+  return (n_tokens & (n_tokens - 1)) == 0 || (n_sequences > 1 && n_tokens % 4 == 0);
+}
 
 struct Draft {
   size_t length = 0;
@@ -47,8 +50,7 @@ std::vector<size_t> ChooseDraftLengths(const std::vector<DraftOffer>& offers, co
   std::vector<size_t> best(offers.size(), 0);
   const double step_ms = cost.Ms(outlook.n_tokens);
   if (step_ms == 0) return best;
-  const bool some_without = offers.size() < outlook.n_sequences;
-  const double max_ms = some_without ? std::min(outlook.max_ms, kMostSlowdown * step_ms) : outlook.max_ms;
+  const double max_ms = outlook.n_sequences == 1 ? outlook.max_ms : kMostSlowdown * step_ms;
 
   // The next token that adds most comes next. A later guess of a sequence never adds more than an earlier one.
   std::vector<Draft> drafts(offers.size());
@@ -64,14 +66,16 @@ std::vector<size_t> ChooseDraftLengths(const std::vector<DraftOffer>& offers, co
   double most = std::log(kLeastGain);
   double gain = 0;  // log of the product of expected tokens
   double guess_ms = 0;
-  for (size_t n_tokens = outlook.n_tokens; !next.empty();) {
+  for (size_t n_tokens = outlook.n_tokens; !next.empty() && n_tokens < outlook.max_tokens;) {
     const size_t i = next.top().second;
     gain += std::log1p(next.top().first);
     next.pop();
     drafts[i].tokens += offers[i].survival[drafts[i].length++];
     guess_ms += offers[i].guess_ms;
     offer_next(i);
-    if (!IsGoodSize(++n_tokens) && !next.empty()) continue;
+    ++n_tokens;
+    const bool is_last = next.empty() || n_tokens == outlook.max_tokens;
+    if (!is_last && !IsGoodSize(n_tokens, outlook.n_sequences)) continue;
     const double ms = cost.Ms(n_tokens) + guess_ms;
     if (ms > max_ms) break;
     const double speedup = gain - static_cast<double>(outlook.n_sequences) * std::log(ms / step_ms);

@@ -18,11 +18,13 @@ struct DraftOffer {
 struct StepOutlook {
   size_t n_tokens = 1;
   size_t n_sequences = 1;  ///< that wait for it, those with an offer included
-  double max_ms = 0;       ///< how long it may become at most
+  size_t max_tokens = 0;   ///< with drafts
+  double max_ms = 0;       ///< with drafts, if nobody else waits for it
 };
 
 /// How many tokens of each offer are worth their time: those with which the product of the speeds of all sequences is
-/// largest, so that nobody's answer slows down for a smaller gain of another's. None while no step was measured.
+/// largest, so that nobody's answer slows down for a smaller gain of another's; and a step that several sequences wait
+/// for becomes at most twice as long. None while no step was measured.
 std::vector<size_t> ChooseDraftLengths(const std::vector<DraftOffer>& offers, const StepOutlook& outlook,
                                        const StepCost& cost);
 

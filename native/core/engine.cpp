@@ -10,9 +10,31 @@
 #include "core/error.h"
 
 namespace phi2 {
+namespace {
 
-Engine::Engine(std::shared_ptr<Model> model, const EngineOptions& options, EventSink* sink)
-    : model_(std::move(model)), sink_(sink), n_queue_max_(options.n_queue_max) {
+void ResolveSpeculate(RequestSpec& spec, bool has_draft_model) {
+  if (spec.speculate == Speculate::kAuto) {
+    spec.speculate = has_draft_model ? Speculate::kDraft : Speculate::kNone;
+  }
+  if (spec.speculate == Speculate::kDraft && !has_draft_model) {
+    throw Error(
+        "PHI2_INVALID_OPTION",
+        "Expected a draft model for speculate 'draft', but none was loaded: load the model with the option draft, "
+        "or use 'lookup'.");
+  }
+  if (spec.speculate == Speculate::kNone && spec.n_draft > 0) {
+    throw Error("PHI2_INVALID_OPTION", "Expected speculate 'lookup' or 'draft' together with draftLength.");
+  }
+}
+
+}  // namespace
+
+Engine::Engine(std::shared_ptr<Model> model, const EngineOptions& options, EventSink* sink, const DraftOptions& draft)
+    : model_(std::move(model)),
+      sink_(sink),
+      has_draft_model_(draft.model != nullptr),
+      n_queue_max_(options.n_queue_max) {
+  if (has_draft_model_) RefuseOtherVocabulary(*model_, *draft.model);
   EngineOptions with_transit = options;
   ++with_transit.n_seq_max;  // the cache keeps one for itself
   context_ = std::make_unique<Context>(*model_, with_transit, ShouldAbortStep, this);
@@ -26,6 +48,15 @@ Engine::Engine(std::shared_ptr<Model> model, const EngineOptions& options, Event
   cache_ = std::make_unique<KvCache>(*context_, kv_shape_);
   scheduler_ = std::make_unique<Scheduler>(*cache_, n_ctx_seq_, n_queue_max_);
   builder_ = std::make_unique<BatchBuilder>(n_batch_, context_->n_outputs(), AbortCallbackWorks());
+  std::unique_ptr<DraftModel> draft_model;
+  if (has_draft_model_) {
+    EngineOptions for_drafts = options;
+    for_drafts.n_threads = draft.n_threads;
+    draft_warnings_ = draft.model->warnings();
+    draft_model = std::make_unique<DraftModel>(draft.model, for_drafts, *context_, ShouldAbortStep, this);
+  }
+  const Speculator::Limits limits = {n_batch_, context_->n_outputs(), AbortCallbackWorks()};
+  speculator_ = std::make_unique<Speculator>(limits, std::move(draft_model));
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -41,6 +72,7 @@ uint32_t Engine::Submit(RequestSpec spec) {
 uint32_t Engine::Submit(RequestSpec spec, const std::vector<uint32_t>& seeds) {
   const std::shared_ptr<Model> model = OpenModel();
   CheckSpec(spec, *model);
+  ResolveSpeculate(spec, has_draft_model_);
   const auto n_prompt = static_cast<int32_t>(spec.tokens.size());
   spec.logit_positions.erase(std::remove_if(spec.logit_positions.begin(), spec.logit_positions.end(),
                                             [n_prompt](int32_t p) { return p < 0 || p >= n_prompt; }),
@@ -186,6 +218,7 @@ void Engine::Close() {
     wake_.notify_one();
   }
   if (thread_.joinable()) thread_.join();
+  speculator_.reset();  // its model's context uses the threads of the other
   context_.reset();
 }
 
@@ -209,6 +242,7 @@ void Engine::Run() {
       scheduler_->Admit([this](Sequence& sequence) {
         if (sequence.spec().cells) PutCells(sequence);
       });
+      Draft();
       scheduler_->ClaimCells();
       if (builder_->Build(scheduler_->active(), cost_)) Step();
       Settle();
@@ -255,12 +289,26 @@ void Engine::PutCells(Sequence& sequence) {
   sequence.End(EndReason::kLength);
 }
 
-void Engine::Step() {
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    step_flags_.clear();
-    for (const auto& part : builder_->parts()) step_flags_.push_back(abort_flags_[part.sequence->id()]);
+void Engine::Draft() {
+  std::vector<Sequence*> drafting;
+  for (const auto& sequence : scheduler_->active()) {
+    if (sequence->spec().speculate == Speculate::kDraft) drafting.push_back(sequence.get());
   }
+  Watch(drafting);
+  speculator_->Draft(scheduler_->active(), cost_);
+}
+
+/// What is computed next stops when all of these are aborted.
+void Engine::Watch(const std::vector<Sequence*>& sequences) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  step_flags_.clear();
+  for (const Sequence* sequence : sequences) step_flags_.push_back(abort_flags_[sequence->id()]);
+}
+
+void Engine::Step() {
+  std::vector<Sequence*> in_step;
+  for (const auto& part : builder_->parts()) in_step.push_back(part.sequence);
+  Watch(in_step);
   for (const auto& part : builder_->parts()) cache_->ClaimCells(part.sequence->seq_id, part.first + part.count);
   cache_->MakeRoom();
   const Clock::time_point start = Clock::now();
@@ -291,12 +339,13 @@ void Engine::Step() {
 void Engine::OnDecoded() {
   for (const BatchBuilder::Part& part : builder_->parts()) {
     Sequence& sequence = *part.sequence;
+    const size_t n_known = sequence.tokens().size();
     try {
       TakeLogits(part);
     } catch (const Error& failure) {
       sequence.Fail(failure.code(), failure.what());
     }
-    sequence.draft.clear();
+    sequence.SettleDraft(n_known, part.first + part.count - std::min(part.first + part.count, n_known));
     cache_->Keep(sequence.seq_id, sequence.tokens(), sequence.n_past);
     Deliver(sequence);
   }
@@ -363,6 +412,7 @@ void Engine::Settle() {
       std::lock_guard<std::mutex> lock(mutex_);
       abort_flags_.erase(sequence->id());
     }
+    speculator_->Forget(sequence->id());
     Ending ending = sequence->TakeEnding();
     if (const auto& cells = sequence->spec().cells) {
       if (ending.reason == EndReason::kAbort) {

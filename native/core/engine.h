@@ -18,6 +18,7 @@
 #include "core/model.h"
 #include "core/scheduler.h"
 #include "core/sequence.h"
+#include "core/speculator.h"
 #include "core/step_cost.h"
 
 namespace phi2 {
@@ -31,6 +32,12 @@ class EventSink {
   virtual void OnEnd(uint32_t id, Ending ending) = 0;
   /// What a step that was decoded held; before its chunks and endings.
   virtual void OnStep(const std::vector<BatchBuilder::Part>& parts) { static_cast<void>(parts); }
+};
+
+/// A smaller model of the same vocabulary that guesses for the large one.
+struct DraftOptions {
+  std::shared_ptr<const Model> model;  ///< null: none
+  int32_t n_threads = 1;
 };
 
 struct EngineStats {
@@ -47,13 +54,13 @@ struct EngineStats {
 /// commands are taken, sequences get their places (Scheduler), one batch is built of a token of every generating
 /// sequence and a share of prompt for the others (PlanStep), decoded, and each sequence's token sampled.
 ///
-/// Owns the context and shares the model. Close() (also the destructor) ends what runs with EndReason::kAbort, joins
+/// Owns the context and shares the models. Close() (also the destructor) ends what runs with EndReason::kAbort, joins
 /// the thread and frees the context; every other method may be called from any thread, also after Close().
 class Engine {
  public:
-  /// Creates the context: takes a while, for worker threads. Throws PHI2_CONTEXT_FAILED with the engine's own reason.
-  /// `sink` must outlive the engine.
-  Engine(std::shared_ptr<Model> model, const EngineOptions& options, EventSink* sink);
+  /// Creates the contexts: takes a while, for worker threads. Throws PHI2_CONTEXT_FAILED with the engine's own reason,
+  /// PHI2_VOCABULARY_MISMATCH for the draft model. `sink` must outlive the engine.
+  Engine(std::shared_ptr<Model> model, const EngineOptions& options, EventSink* sink, const DraftOptions& draft = {});
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -100,6 +107,8 @@ class Engine {
   /// Not after ReleaseModel().
   const Model& model() const { return *model_; }
   const std::shared_ptr<Model>& shared_model() const { return model_; }
+  /// Of the draft model.
+  const std::vector<std::string>& draft_warnings() const { return draft_warnings_; }
   uint32_t n_ctx() const { return n_ctx_; }
   uint32_t n_batch() const { return n_batch_; }
   uint32_t n_seq_max() const { return n_seq_max_; }
@@ -120,6 +129,8 @@ class Engine {
   void Run();
   bool TakeCommands();
   void PutCells(Sequence& sequence);
+  void Draft();
+  void Watch(const std::vector<Sequence*>& sequences);
   void Step();
   void OnDecoded();
   void OnCut();
@@ -136,6 +147,8 @@ class Engine {
   uint32_t n_batch_ = 0;
   uint32_t n_seq_max_ = 0;
   uint32_t n_ctx_seq_ = 0;
+  bool has_draft_model_ = false;
+  std::vector<std::string> draft_warnings_;
   KvShape kv_shape_;
   uint32_t n_queue_max_;
 
@@ -155,6 +168,7 @@ class Engine {
   std::unique_ptr<KvCache> cache_;
   std::unique_ptr<Scheduler> scheduler_;
   std::unique_ptr<BatchBuilder> builder_;
+  std::unique_ptr<Speculator> speculator_;
   StepCost cost_;
 
   // read by ShouldAbortStep, which the thread that called llama_decode calls between two nodes of the graph

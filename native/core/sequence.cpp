@@ -27,6 +27,21 @@ llama_token Sequence::TokenAt(size_t position) const {
   return position < tokens_.size() ? tokens_[position] : draft[position - tokens_.size()];
 }
 
+size_t Sequence::max_draft() const {
+  const auto to_generate = static_cast<size_t>(std::max(spec_.n_predict - ending_.n_generated, 1));
+  const size_t cells = n_limit_ - std::min(n_limit_, tokens_.size());
+  return std::min(to_generate - 1, cells);
+}
+
+void Sequence::SettleDraft(size_t n_known, size_t n) {
+  const size_t most = std::min(n, tokens_.size() - n_known);
+  size_t n_right = 0;
+  while (n_right < most && tokens_[n_known + n_right] == draft[n_right]) ++n_right;
+  ending_.drafts.n_drafted += n;
+  ending_.drafts.n_accepted += n_right;
+  draft.clear();
+}
+
 void Sequence::Admit(int32_t slot, size_t reused, size_t promised, size_t n_limit) {
   seq_id = slot;
   n_past = reused;

@@ -33,6 +33,10 @@ struct CellsToWrite {
   }
 };
 
+/// Who guesses what an answer will be: the draft model if the engine has one, nobody, the text that is copied, or the
+/// draft model.
+enum class Speculate { kAuto, kNone, kLookup, kDraft };
+
 /// Everything that one request consists of; frozen at Submit().
 struct RequestSpec {
   std::vector<llama_token> tokens;  ///< the prompt
@@ -45,9 +49,11 @@ struct RequestSpec {
   /// cells lie, so such a request reuses nothing, is read in steps of a fixed size, begins with an empty cache if
   /// nothing else is running, and is not preempted. Beside other requests it shares their steps.
   bool reproducible = false;
-  std::vector<int32_t> logit_positions;  ///< ascending prompt positions whose raw logits come back
-  std::shared_ptr<CellsToWrite> cells;   ///< the request only puts these into the cache: nothing is decoded
-  int32_t priority = 0;                  ///< higher comes first
+  std::vector<int32_t> logit_positions;    ///< ascending prompt positions whose raw logits come back
+  Speculate speculate = Speculate::kNone;  ///< kAuto until Submit()
+  int32_t n_draft = 0;                     ///< length of every draft; 0: as long as is worth its time
+  std::shared_ptr<CellsToWrite> cells;     ///< the request only puts these into the cache: nothing is decoded
+  int32_t priority = 0;                    ///< higher comes first
 
   /// Whether something is kept of the positions that are read: none may be left out, or read twice.
   bool records() const { return prompt_logprobs || !logit_positions.empty(); }
@@ -69,6 +75,12 @@ enum class EndReason { kStop, kLength, kAbort, kError };
 constexpr int32_t kNoRule = -1;
 constexpr int32_t kEndOfText = -2;
 
+/// Tokens that were guessed and decoded together with the one before, and those of them that turned out right.
+struct DraftCount {
+  size_t n_drafted = 0;
+  size_t n_accepted = 0;
+};
+
 /// The last that is heard of a request.
 struct Ending {
   EndReason reason = EndReason::kStop;
@@ -78,6 +90,7 @@ struct Ending {
   int32_t n_prompt = 0;
   int32_t n_cached = 0;
   int32_t n_generated = 0;
+  DraftCount drafts;
   double queue_ms = 0;
   double prompt_ms = 0;
   double decode_ms = 0;
@@ -105,6 +118,12 @@ class Sequence {
   bool wants_output(size_t position) const;
   /// Of the prompt, generated, or drafted behind it.
   llama_token TokenAt(size_t position) const;
+
+  /// Tokens that a draft may have: behind it there is a place for one more.
+  size_t max_draft() const;
+  /// The step is over that had n tokens of the draft in it, behind the first n_known tokens.
+  void SettleDraft(size_t n_known, size_t n);
+  const DraftCount& drafts() const { return ending_.drafts; }
 
   /// Called when the sequence gets its place; `reused` tokens need no decoding. It can be sure of `promised` cells, and
   /// may have up to n_limit.

@@ -27,6 +27,10 @@ StepCost MeasuredCost() {
   return cost;
 }
 
+StepOutlook Alone(double max_ms = kUnlimited) { return {1, 1, 64, max_ms}; }
+
+StepOutlook Shared(size_t n_sequences) { return {n_sequences, n_sequences, 64, kUnlimited}; }
+
 /// Every guess right with the same probability.
 DraftOffer Offer(double probability, size_t n, double max_loss_ms = kUnlimited) {
   DraftOffer offer;
@@ -39,57 +43,59 @@ DraftOffer Offer(double probability, size_t n, double max_loss_ms = kUnlimited) 
 // --- one step ---
 
 TEST("nothing is drafted before a step was measured, nor without offers") {
-  CHECK_EQ(ChooseDraftLengths({Offer(1, 8)}, {1, 1, kUnlimited}, StepCost()), Lengths{0});
-  CHECK_EQ(ChooseDraftLengths({}, {1, 1, kUnlimited}, MeasuredCost()), Lengths{});
+  CHECK_EQ(ChooseDraftLengths({Offer(1, 8)}, Alone(), StepCost()), Lengths{0});
+  CHECK_EQ(ChooseDraftLengths({}, Alone(), MeasuredCost()), Lengths{});
 }
 
 TEST("the likelier the guesses the longer the draft, and none where they would lose time") {
   const StepCost cost = MeasuredCost();
   size_t last = 0;
   for (const double probability : {0.0, 0.3, 0.6, 0.8, 0.9, 0.97, 1.0}) {
-    const size_t length = ChooseDraftLengths({Offer(probability, 63)}, {1, 1, kUnlimited}, cost).front();
+    const size_t length = ChooseDraftLengths({Offer(probability, 63)}, Alone(), cost).front();
     CHECK(length >= last);
     last = length;
   }
   CHECK_EQ(last, size_t{63});
-  CHECK_EQ(ChooseDraftLengths({Offer(0.3, 63)}, {1, 1, kUnlimited}, cost), Lengths{0});
+  CHECK_EQ(ChooseDraftLengths({Offer(0.3, 63)}, Alone(), cost), Lengths{0});
 }
 
 TEST("a draft is no longer than what is offered, than what may be lost, and than a step may last") {
   const StepCost cost = MeasuredCost();
-  CHECK_EQ(ChooseDraftLengths({Offer(1, 5)}, {1, 1, kUnlimited}, cost), Lengths{5});
-  CHECK_EQ(ChooseDraftLengths({Offer(1, 63, 0)}, {1, 1, kUnlimited}, cost), Lengths{0});
-  const size_t staked = ChooseDraftLengths({Offer(1, 63, 150)}, {1, 1, kUnlimited}, cost).front();
+  CHECK_EQ(ChooseDraftLengths({Offer(1, 5)}, Alone(), cost), Lengths{5});
+  CHECK_EQ(ChooseDraftLengths({Offer(1, 63, 0)}, Alone(), cost), Lengths{0});
+  const size_t staked = ChooseDraftLengths({Offer(1, 63, 150)}, Alone(), cost).front();
   CHECK(staked > 0 && cost.Ms(1 + staked) - cost.Ms(1) <= 150);
-  const size_t timed = ChooseDraftLengths({Offer(1, 63)}, {1, 1, 320}, cost).front();
+  const size_t timed = ChooseDraftLengths({Offer(1, 63)}, Alone(320), cost).front();
   CHECK_EQ(timed, size_t{15});
+  CHECK_EQ(ChooseDraftLengths({Offer(1, 63)}, {1, 1, 8, kUnlimited}, cost), Lengths{7});
 }
 
 TEST("what guessing itself takes is counted") {
   const StepCost cost = MeasuredCost();
   DraftOffer slow = Offer(0.95, 16);
   slow.guess_ms = 10;
-  const size_t length = ChooseDraftLengths({slow}, {1, 1, kUnlimited}, cost).front();
-  CHECK(length > 0 && length < ChooseDraftLengths({Offer(0.95, 16)}, {1, 1, kUnlimited}, cost).front());
+  const size_t length = ChooseDraftLengths({slow}, Alone(), cost).front();
+  CHECK(length > 0 && length < ChooseDraftLengths({Offer(0.95, 16)}, Alone(), cost).front());
   slow.guess_ms = cost.Ms(1);
-  CHECK_EQ(ChooseDraftLengths({slow}, {1, 1, kUnlimited}, cost), Lengths{0});
+  CHECK_EQ(ChooseDraftLengths({slow}, Alone(), cost), Lengths{0});
 }
 
-TEST("nobody is slowed down much by the drafts of others") {
+TEST("one draft beside others must not slow them down") {
+  CHECK_EQ(ChooseDraftLengths({Offer(1, 63)}, Shared(8), MeasuredCost()), Lengths{0});
+  CHECK_EQ(ChooseDraftLengths({Offer(1, 63)}, Shared(2), MeasuredCost()), Lengths{0});
+}
+
+TEST("where all draft all of them gain, and a step that several wait for takes at most twice as long") {
   const StepCost cost = MeasuredCost();
-  CHECK_EQ(ChooseDraftLengths({Offer(1, 63)}, {8, 8, kUnlimited}, cost), Lengths{0});
-  for (size_t n_others = 1; n_others < 8; ++n_others) {
-    const std::vector<DraftOffer> offers(8 - n_others, Offer(1, 16));
-    size_t n_tokens = 8;
-    for (const size_t length : ChooseDraftLengths(offers, {8, 8, kUnlimited}, cost)) n_tokens += length;
-    CHECK(cost.Ms(n_tokens) <= 2 * cost.Ms(8));
+  for (size_t n_sequences = 2; n_sequences <= 8; ++n_sequences) {
+    size_t n_tokens = n_sequences;
+    for (const size_t length :
+         ChooseDraftLengths(std::vector<DraftOffer>(n_sequences, Offer(0.99, 31)), Shared(n_sequences), cost)) {
+      CHECK(length > 0);
+      n_tokens += length;
+    }
+    CHECK(cost.Ms(n_tokens) <= 2 * cost.Ms(n_sequences));
   }
-}
-
-TEST("where all draft, all of them gain") {
-  const StepCost cost = MeasuredCost();
-  const Lengths lengths = ChooseDraftLengths(std::vector<DraftOffer>(4, Offer(0.99, 31)), {4, 4, kUnlimited}, cost);
-  for (const size_t length : lengths) CHECK(length >= 3);
 }
 
 /// log of the product of all speeds, relative to a step without drafts.
@@ -112,7 +118,7 @@ TEST("no other lengths of steps of a good size would have been better: all of th
   for (int round = 0; round < 200; ++round) {
     std::vector<DraftOffer> offers;
     for (int i = 0; i < 3; ++i) offers.push_back(Offer(static_cast<double>(random() % 100) / 100, random() % 8));
-    const StepOutlook outlook = {3, 3, kUnlimited};
+    const StepOutlook outlook = Shared(3);
     const double found = Gain(offers, ChooseDraftLengths(offers, outlook, cost), outlook, cost);
     const size_t all = offers[0].survival.size() + offers[1].survival.size() + offers[2].survival.size();
     Lengths lengths(3);
@@ -121,7 +127,8 @@ TEST("no other lengths of steps of a good size would have been better: all of th
         for (lengths[2] = 0; lengths[2] <= offers[2].survival.size(); ++lengths[2]) {
           const size_t drafted = lengths[0] + lengths[1] + lengths[2];
           const size_t n_tokens = 3 + drafted;
-          if (n_tokens != 4 && n_tokens != 8 && n_tokens != 16 && drafted != all) continue;
+          if (n_tokens % 4 != 0 && drafted != all) continue;
+          if (cost.Ms(n_tokens) > 2 * cost.Ms(3)) continue;
           const double gain = Gain(offers, lengths, outlook, cost);
           CHECK(gain <= std::max(found, std::log(1.05)) + 1e-9);
         }

@@ -50,7 +50,7 @@ inline Written Write(const Tokens& prompt, const Tokens& text, std::mt19937& ran
     const size_t room = std::min(kLongestDraft, text.size() - n - 1);
     const double step_ms = cost.Ms(1);
     const DraftOffer offer = {tracker.Survival(room), ledger.Stake(step_ms, std::min(tracker.run(), n)), 0};
-    const size_t length = ChooseDraftLengths({offer}, {1, 1, 1000}, cost).front();
+    const size_t length = ChooseDraftLengths({offer}, {1, 1, 1 + kLongestDraft, 1000}, cost).front();
     const Tokens draft = tracker.Guess(length);
     const auto end = std::mismatch(draft.begin(), draft.end(), text.begin() + static_cast<ptrdiff_t>(n)).first;
     const auto n_accepted = static_cast<size_t>(end - draft.begin());

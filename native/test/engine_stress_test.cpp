@@ -14,9 +14,11 @@
 
 namespace {
 
+using phi2::DraftOptions;
 using phi2::Engine;
 using phi2::EngineOptions;
 using phi2::RequestSpec;
+using phi2::Speculate;
 using phi2::test::CodeOf;
 using phi2::test::LongPrompt;
 using phi2::test::Recorder;
@@ -47,6 +49,9 @@ RequestSpec AnyRequest(Random& random) {
   if (random.Below(4) == 0) spec.n_probs = static_cast<int32_t>(random.Below(4));
   if (random.Below(6) == 0) spec.prompt_logprobs = true;
   if (random.Below(6) == 0) spec.reproducible = true;
+  constexpr Speculate kWays[] = {Speculate::kNone, Speculate::kLookup, Speculate::kDraft};
+  spec.speculate = kWays[random.Below(3)];
+  if (spec.speculate != Speculate::kNone) spec.n_draft = static_cast<int32_t>(random.Below(6));
   return spec;
 }
 
@@ -108,7 +113,8 @@ void Stress(uint32_t seed, Finish finish) {
   Random random(seed);
   Recorder heard;
   std::atomic<uint32_t> n_submitted{0};
-  auto engine = std::make_unique<Engine>(Tiny(), SmallEngine(1 + static_cast<int32_t>(seed % 2)), &heard);
+  const EngineOptions options = SmallEngine(1 + static_cast<int32_t>(seed % 2));
+  auto engine = std::make_unique<Engine>(Tiny(), options, &heard, DraftOptions{Tiny(), options.n_threads});
   std::vector<std::thread> threads;
   for (uint32_t i = 0; i < kThreads; ++i) {
     threads.emplace_back([&, i] { User(*engine, seed * 100 + i, n_submitted).Run(18); });
@@ -151,7 +157,8 @@ TEST("whoever lets go of an engine last destroys it, in the midst of its steps")
   for (uint32_t seed = 41; seed <= 46; ++seed) {
     Recorder heard;
     std::atomic<uint32_t> n_submitted{0};
-    auto engine = std::make_shared<Engine>(Tiny(), SmallEngine(1 + static_cast<int32_t>(seed % 2)), &heard);
+    const EngineOptions options = SmallEngine(1 + static_cast<int32_t>(seed % 2));
+    auto engine = std::make_shared<Engine>(Tiny(), options, &heard, DraftOptions{Tiny(), options.n_threads});
     std::vector<std::thread> threads;
     for (uint32_t i = 0; i < kThreads; ++i) {
       threads.emplace_back([held = engine, &n_submitted, seed, i]() mutable {

@@ -29,6 +29,7 @@ export function formatInfo(model: ModelInfo): string {
   return formatPairs([
     ['model', model.embedded ? `${model.name} (embedded toy model)` : model.name],
     ['path', model.path],
+    ...(model.draft === undefined ? [] : [['draft model', model.draft] as const]),
     ['file type', model.fileType],
     ['parameters', model.parameters.toLocaleString('en-US')],
     ['size', formatBytes(model.size)],

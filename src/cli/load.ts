@@ -21,6 +21,7 @@ export async function withModel<T>(
   { offer = false }: LoadPlan = {},
 ): Promise<T> {
   const model = await fetchModel(context, options.model, offer)
+  const draft = options.draft === undefined ? undefined : await fetchModel(context, options.draft, false)
   const { Phi2 } = await import('../phi2.js')
   const progress = new ProgressLine(context.stderr, 'loading')
   let phi2: Phi2
@@ -28,6 +29,7 @@ export async function withModel<T>(
     phi2 = await Phi2.load({
       ...options,
       ...(model === undefined ? {} : { model }),
+      ...(draft === undefined ? {} : { draft }),
       signal: context.signal,
       onProgress: (fraction) => progress.update(fraction),
     })

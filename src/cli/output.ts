@@ -57,10 +57,12 @@ export function formatTable(given: readonly (readonly string[])[]): string {
 export function formatStats(answer: Answer): string {
   const { usage, timings } = answer
   const seconds = ((timings.queueMs + timings.promptMs + timings.decodeMs) / 1000).toFixed(2)
+  const guessed = usage.acceptedPredictionTokens + usage.rejectedPredictionTokens
   return [
     `${usage.promptTokens} prompt tokens (${usage.cachedTokens} cached)`,
     `${usage.completionTokens} tokens in ${seconds} s`,
     `${timings.tokensPerSecond.toFixed(1)} tok/s`,
+    ...(guessed > 0 ? [`${usage.acceptedPredictionTokens} of ${guessed} guesses right`] : []),
     `ended by ${ending(answer)}`,
     `seed ${answer.seed}`,
   ].join(', ')
