@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { SubjectDriver } from '../contenders/drive.js'
 import type { LlamaTools } from '../contenders/llama-tools.js'
 import type { SubjectOptions } from '../contenders/subject.js'
@@ -37,6 +38,9 @@ export interface Bench {
   progress(text: string): void
 }
 
+// A compute thread goes on looking for work for a while (some 0.2 s in ggml) before it sleeps: the next one's core.
+const SETTLE_MS = 300
+
 /** Measures the contenders one after the other in each round, every time with another of them first. */
 export async function alternate<K extends string>(
   bench: Pick<Bench, 'progress'>,
@@ -50,6 +54,7 @@ export async function alternate<K extends string>(
     const first = round % entries.length
     for (const [contender, measure] of [...entries.slice(first), ...entries.slice(0, first)]) {
       bench.progress(`${title}, round ${round + 1} of ${rounds}: ${contender}`)
+      await sleep(SETTLE_MS)
       const value = await measure()
       values[contender] = [...(values[contender] ?? []), value]
     }
