@@ -1,7 +1,7 @@
 import type { NativeChunkEvent, NativeEndEvent, NativeEngine } from './native.js'
 import type { ResolvedGenerate } from './options.js'
 import { endOfText, ruleName } from './stops.js'
-import type { Answer, OneAnswer, TokenAlternative, TokenLogprob } from './types.js'
+import type { Answer, OneAnswer, TokenAlternative, TokenLogprob, Usage } from './types.js'
 
 // Values of NativeEndEvent.rule that are no index.
 const endOfTextRule = -2
@@ -13,10 +13,16 @@ const endOfTextRule = -2
 export function joinChoices<T extends Answer>(choices: readonly T[]): T {
   const [first, ...others] = choices as [T, ...T[]]
   if (others.length === 0) return first
-  const { promptTokens, cachedTokens } = first.usage
-  const completionTokens = choices.reduce((sum, { usage }) => sum + usage.completionTokens, 0)
-  const totalTokens = promptTokens + completionTokens
-  return { ...first, usage: { promptTokens, completionTokens, totalTokens, cachedTokens }, choices: [...choices] }
+  const sum = (name: keyof Usage) => choices.reduce((total, { usage }) => total + usage[name], 0)
+  const completionTokens = sum('completionTokens')
+  const usage: Usage = {
+    ...first.usage,
+    completionTokens,
+    totalTokens: first.usage.promptTokens + completionTokens,
+    acceptedPredictionTokens: sum('acceptedPredictionTokens'),
+    rejectedPredictionTokens: sum('rejectedPredictionTokens'),
+  }
+  return { ...first, usage, choices: [...choices] }
 }
 
 /** Gathers the chunks of one answer into an {@link Answer}. */

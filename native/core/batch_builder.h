@@ -38,11 +38,14 @@ class BatchBuilder {
   size_t n_tokens() const { return static_cast<size_t>(batch_->n_tokens); }
   const std::vector<Part>& parts() const { return parts_; }
 
-  /// The step reads prompts only, for longer than others should have to wait: when something else wants to run, it is
-  /// to be cut and done again shared. What OnCut() does keeps that from happening for ever: the next long steps are
-  /// half as long, and so on down to steps that are not cut; each that is done whole allows one of twice the length.
+  /// The step reads prompts only, or has a draft of the only sequence, and takes longer than others should have to
+  /// wait: when something else wants to run, it is to be cut and done again shared. What OnCut() does keeps that from
+  /// happening for ever to prompts: the next long steps are half as long, and so on down to steps that are not cut;
+  /// each that is done whole allows one of twice the length.
   bool is_long() const { return plan_.is_long; }
-  void OnCut() { n_long_step_ = n_tokens() / 2; }
+  void OnCut() {
+    if (plan_.only_prompts) n_long_step_ = n_tokens() / 2;
+  }
   void OnWhole();
 
  private:

@@ -6,10 +6,8 @@
 namespace phi2 {
 namespace {
 
-// A step that others wait for, or that only its end can abort, is kept near this long.
-constexpr double kSharedStepMs = 100;
-// Of a sequence alone: new requests wait no longer than this for their turn.
-constexpr double kLoneStepMs = 1000;
+// A step that can be cut when somebody else comes, but what it has computed until then is lost.
+constexpr double kLongStepMs = 1000;
 
 // A model that writes ahead further than this is seldom right.
 constexpr size_t kLongestModelDraft = 16;
@@ -37,16 +35,16 @@ const StepCost& NominalCost() {
 }  // namespace
 
 void Speculator::Draft(const std::vector<std::shared_ptr<Sequence>>& active, const StepCost& measured) {
-  StepOutlook outlook = {0, 0, 0, limits_.can_abort ? kLoneStepMs : kSharedStepMs};
+  StepOutlook outlook = {0, 0, 0, limits_.can_abort ? kLongStepMs : kShortStepMs};
   std::vector<Candidate> candidates;
-  size_t n_unread = 0;
+  bool others_read = false;
   for (const auto& sequence : active) {
     sequence->draft.clear();
     if (sequence->paused() || sequence->ended) continue;
     ++outlook.n_sequences;
     const size_t n_pending = sequence->tokens().size() - sequence->n_past;
     if (n_pending > 1) {
-      n_unread += n_pending;
+      others_read = true;
       if (uses_model(*sequence)) model_->Read(sequence->seq_id, sequence->tokens(), ReadBudget(*sequence));
       continue;
     }
@@ -59,14 +57,14 @@ void Speculator::Draft(const std::vector<std::shared_ptr<Sequence>>& active, con
   const bool nominal = active.size() == 1 && active.front()->spec().reproducible;
   const StepCost& cost = nominal ? NominalCost() : measured;
   size_t room = limits_.n_outputs - std::min(limits_.n_outputs, outlook.n_tokens);
-  if (n_unread > 0) outlook.n_tokens += std::min(n_unread, cost.TokensWithin(kSharedStepMs, limits_.n_batch));
 
-  // Drafts of a given length come first; the others are chosen beside them.
+  // Drafts of a given length come first; the others are chosen beside them, but not while somebody waits for the first
+  // token of an answer.
   std::vector<Candidate*> open;
   for (Candidate& candidate : candidates) {
     const auto given = static_cast<size_t>(candidate.sequence->spec().n_draft);
     if (given == 0) {
-      open.push_back(&candidate);
+      if (!others_read) open.push_back(&candidate);
       continue;
     }
     candidate.length = std::min({given, candidate.sequence->max_draft(), room});
@@ -84,7 +82,7 @@ void Speculator::Draft(const std::vector<std::shared_ptr<Sequence>>& active, con
 /// A text that must be the same again is read in steps of the same size.
 size_t Speculator::ReadBudget(const Sequence& sequence) const {
   if (sequence.spec().reproducible) return limits_.n_batch;
-  return std::max<size_t>(1, model_->cost().TokensWithin(kSharedStepMs, limits_.n_batch));
+  return std::max<size_t>(1, model_->cost().TokensWithin(kShortStepMs, limits_.n_batch));
 }
 
 double Speculator::GuessMs(bool nominal) const {
@@ -98,9 +96,10 @@ void Speculator::Settle(Candidate& candidate) const {
   const size_t n_drafted = sequence.drafts().n_drafted - state.settled.n_drafted;
   const size_t n_accepted = sequence.drafts().n_accepted - state.settled.n_accepted;
   state.settled = sequence.drafts();
-  if (state.step_ms > 0) state.ledger.Settle(state.step_ms, state.extra_ms, n_accepted);
+  // The draft may have had no place in the step, or the step was cut.
+  const double extra_ms = state.guess_ms + state.token_ms * static_cast<double>(n_drafted);
+  if (state.step_ms > 0) state.ledger.Settle(state.step_ms, extra_ms, n_accepted);
   state.step_ms = 0;
-  state.extra_ms = 0;
   if (uses_model(sequence)) {
     for (size_t i = 0; i < std::min(n_accepted + 1, n_drafted); ++i) {
       state.acceptance.Record(state.confidences[i], i < n_accepted);
@@ -147,10 +146,11 @@ void Speculator::Guess(std::vector<Candidate>& candidates, const StepOutlook& ou
     Sequence& sequence = *candidate.sequence;
     State& state = *candidate.state;
     state.step_ms = step_ms;
+    state.token_ms = token_ms;
+    state.guess_ms = 0;
     if (candidate.length == 0) continue;
     if (!uses_model(sequence)) {
       if (state.copies.has_guess()) sequence.draft = state.copies.Guess(candidate.length);
-      state.extra_ms = token_ms * static_cast<double>(sequence.draft.size());
     } else if (model_->Missing(sequence.seq_id, sequence.tokens()) > kMostMissing) {
       model_->Read(sequence.seq_id, sequence.tokens(), ReadBudget(sequence));
     } else {
@@ -173,7 +173,7 @@ void Speculator::Guess(std::vector<Candidate>& candidates, const StepOutlook& ou
     asking[i]->sequence->draft = std::move(drafts[i].guesses);
     state.confidences = std::move(drafts[i].confidences);
     state.drafted_at = asking[i]->sequence->tokens().size();
-    state.extra_ms = (token_ms + GuessMs(nominal)) * static_cast<double>(state.confidences.size());
+    state.guess_ms = GuessMs(nominal) * static_cast<double>(state.confidences.size());
   }
 }
 

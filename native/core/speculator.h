@@ -13,6 +13,7 @@
 #include "core/draft_model.h"
 #include "core/sequence.h"
 #include "core/step_cost.h"
+#include "core/step_plan.h"
 
 namespace phi2 {
 
@@ -46,7 +47,8 @@ class Speculator {
     DraftLedger ledger;
     DraftCount settled;
     double step_ms = 0;   // what the step under way takes without drafts; 0: there is none
-    double extra_ms = 0;  // what this draft adds to it
+    double token_ms = 0;  // what each token of a draft adds to it
+    double guess_ms = 0;  // what this draft took to make
   };
 
   struct Candidate {

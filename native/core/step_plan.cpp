@@ -29,13 +29,16 @@ class Planner {
 
   StepPlan Plan() {
     AddGenerating();
+    const bool alone = candidates_.size() == 1 && plan_.n_tokens > 1;
     if (!prompts_.empty()) AddPrompts();
+    plan_.is_long = (alone || plan_.only_prompts) && limits_.can_abort && !IsShort();
     return std::move(plan_);
   }
 
  private:
   const StepCandidate& of(size_t i) const { return candidates_[i]; }
   size_t room() const { return limits_.n_batch - plan_.n_tokens; }
+  bool IsShort() const { return cost_.measured() && cost_.Ms(plan_.n_tokens) <= kShortStepMs; }
 
   void Give(size_t i, size_t n) {
     plan_.counts[i] += n;
@@ -63,8 +66,6 @@ class Planner {
       begin = end;
     }
     plan_.only_prompts = alone;
-    const bool is_short = cost_.measured() && cost_.Ms(plan_.n_tokens) <= kShortStepMs;
-    plan_.is_long = alone && limits_.can_abort && !is_short;
   }
 
   size_t BudgetBeside() const {

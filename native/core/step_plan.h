@@ -28,7 +28,8 @@ struct StepPlan {
   std::vector<size_t> counts;  ///< for each candidate, in their order
   size_t n_tokens = 0;         ///< in all
   bool only_prompts = false;
-  /// Only prompts are read, for longer than others should have to wait, or nobody knows how long.
+  /// Only prompts are read, or one sequence generates with a draft, for longer than others should have to wait, or
+  /// nobody knows how long.
   bool is_long = false;
 };
 

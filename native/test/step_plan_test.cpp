@@ -50,6 +50,18 @@ TEST("generating sequences alone have a token each, then their drafts as far as 
   CHECK_EQ(PlanStep({Generating(40), Generating(), Generating(40)}, Cpu(64), Measured()).counts, (Counts{41, 1, 22}));
 }
 
+TEST("a sequence alone with a long draft may be cut, one with a short draft or in company may not") {
+  CHECK(PlanStep({Generating(31)}, Cpu(), Measured()).is_long);
+  CHECK(!PlanStep({Generating(31)}, Cpu(), Measured()).only_prompts);
+  CHECK(!PlanStep({Generating(1)}, Cpu(), Measured()).is_long);
+  CHECK(!PlanStep({Generating()}, Cpu(), Measured()).is_long);
+  CHECK(!PlanStep({Generating(31), Generating()}, Cpu(), Measured()).is_long);
+  CHECK(!PlanStep({Generating(31), Prompt(100)}, Cpu(), Measured()).is_long);
+  StepLimits blind = Cpu();
+  blind.can_abort = false;
+  CHECK(!PlanStep({Generating(31)}, blind, Measured()).is_long);
+}
+
 TEST("a prompt alone is read in few large and equal parts, as large as three seconds allow") {
   StepPlan plan = PlanStep({Prompt(512)}, Cpu(), Measured());
   CHECK_EQ(plan.counts, (Counts{256}));

@@ -263,6 +263,22 @@ describe('sampled text', () => {
   }
 })
 
+test('the figures of several answers to one prompt are added up', async () => {
+  const options = { n: 3, temperature: 0.8, maxTokens: 30, logitBias: noEnd } as const
+  const answer = await phi2.complete(addition.repeat(2), { ...options, speculate: 'lookup', draftLength: 3 })
+  const sum = (of: (usage: Answer['usage']) => number) =>
+    answer.choices!.reduce((total, { usage }) => total + of(usage), 0)
+  assert.ok(guesses(answer).all > 20)
+  assert.equal(
+    guesses(answer).right,
+    sum((usage) => usage.acceptedPredictionTokens),
+  )
+  assert.equal(
+    guesses(answer).all - guesses(answer).right,
+    sum((usage) => usage.rejectedPredictionTokens),
+  )
+})
+
 test('what was guessed wrongly does not stay in the cache', async () => {
   await using fresh = await Phi2.load({ model: 'tiny', ...exact })
   const options = { maxTokens: 40, logitBias: noEnd, speculate: 'lookup', draftLength: 12 } as const
