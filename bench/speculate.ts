@@ -1,144 +1,19 @@
 /**
  * Prompt-lookup decoding beside plain decoding, alternating, on a full-size model that writes a text known beforehand (see
- * chain-model.ts): how much faster is it where the text repeats its prompt, and what does it cost where it does not?
+ * speculate/chain-model.ts): how much faster is it where the text repeats its prompt, and what does it cost where it does not?
  *
  * Usage: npx tsx bench/speculate.ts [--model q4_k_m|q4_0] [--task NAME]... [--rounds N] [--tokens N] [--length N]
  *          [--flash-attention true|false] [--json]
  *
  * --length makes every draft of this many tokens: together with --task copy it shows what a step of so many tokens takes.
  */
-import { existsSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { randomSource } from '../gguf/random-weights.js'
-import { plainRequest } from '../src/evaluate.js'
-import { Phi2 } from '../src/index.js'
-import type { NativeEndEvent } from '../src/native.js'
-import { packageRoot } from '../src/package-root.js'
-import type { LoadOptions } from '../src/types.js'
 import { alternate } from './cases/case.js'
-import { CHAIN_LENGTH, chain, writeChainModel } from './chain-model.js'
-import { MODELS, type ModelName } from './options.js'
+import { MODELS } from './options.js'
 import { ratio, summarize } from './report/results.js'
 import { alignedTable, digits } from './report/table.js'
-
-export interface Task {
-  name: string
-  title: string
-  /** The prompt before a text that the model will write. */
-  prompt: (text: Int32Array, random: () => number) => number[]
-  /** What prompt-lookup decoding is to be of plain decoding at least. */
-  atLeast?: number
-}
-
-/** Tokens of a line of code. */
-const LINE = 8
-
-export const TASKS: readonly Task[] = [
-  {
-    name: 'edit',
-    title: 'a tenth of the prompt edited, line by line',
-    prompt: (text, random) => replaced(text, 0.1, LINE, random),
-    atLeast: 1.8,
-  },
-  {
-    name: 'scattered',
-    title: 'a tenth of the prompt edited, single tokens',
-    prompt: (text, random) => replaced(text, 0.1, 1, random),
-  },
-  { name: 'copy', title: 'the prompt repeated', prompt: (text) => [...text] },
-  { name: 'new', title: 'nothing repeats', prompt: (text, random) => replaced(text, 1, 1, random), atLeast: 0.97 },
-  {
-    name: 'third',
-    title: 'every third token of the prompt another one',
-    prompt: (text, random) => Array.from(text, (token, i) => (i % 3 === 0 ? anyToken(random) : token)),
-    atLeast: 0.97,
-  },
-  {
-    name: 'pairs',
-    title: 'every pair stands in the prompt, followed by another token',
-    prompt: (text, random) =>
-      Array.from(text.subarray(0, text.length / 3), (token, i) => [token, text[i + 1]!, anyToken(random)]).flat(),
-    atLeast: 0.97,
-  },
-]
-
-function replaced(text: Int32Array, share: number, inARow: number, random: () => number): number[] {
-  const before: number[] = []
-  while (before.length < text.length) {
-    const edit = random() / 2 ** 32 < share / inARow
-    for (let i = edit ? inARow : 1; i > 0 && before.length < text.length; i--) {
-      before.push(edit ? anyToken(random) : text[before.length]!)
-    }
-  }
-  return before
-}
-
-function anyToken(random: () => number): number {
-  return chain(random() % CHAIN_LENGTH, 1)[0]!
-}
-
-export interface SpeculationRun {
-  /** Decoding, without the prompt: tokens per second. */
-  rate: number
-  accepted: number
-  rejected: number
-}
-
-/** Runs tasks on a chain model; every run has another text. */
-export class Speculation {
-  #runs = 0
-
-  constructor(private readonly phi2: Phi2) {}
-
-  static async load(path: string, options: LoadOptions = {}): Promise<Speculation> {
-    return new Speculation(await Phi2.load({ model: path, maxSequences: 1, ...options }))
-  }
-
-  close(): Promise<void> {
-    return this.phi2.close()
-  }
-
-  async run(task: Task, tokens: number, speculate: 'none' | 'lookup', length = 0): Promise<SpeculationRun> {
-    const run = this.#runs++
-    const random = randomSource(run)
-    // The two of a round get texts alike, not the same one: it would be in the cache.
-    const text = chain(run * (tokens + 1), tokens + 1)
-    const prompt = Int32Array.from([...task.prompt(text.subarray(1), random), text[0]!])
-    const request = {
-      ...plainRequest(prompt),
-      n_predict: tokens,
-      speculate,
-      n_draft: speculate === 'none' ? 0 : length,
-    }
-    const { engine, dispatcher } = this.phi2.internals
-    const written: number[] = []
-    const end = await new Promise<NativeEndEvent>((resolve, reject) => {
-      const onChunk = (event: { tokens: Int32Array }) => written.push(...event.tokens)
-      dispatcher.submit(engine, request, [{ onChunk, onEnd: resolve, onError: reject }])
-    })
-    const wrong = written.findIndex((token, i) => token !== text[i + 1])
-    if (wrong >= 0 || written.length !== tokens) {
-      throw new Error(`The model left its chain at token ${wrong} of ${written.length}.`)
-    }
-    return {
-      rate: ((tokens - 1) * 1000) / end.decodeMs,
-      accepted: end.acceptedPredictionTokens,
-      rejected: end.rejectedPredictionTokens,
-    }
-  }
-}
-
-/** The file of a chain model, made if it is not there. */
-export async function chainModel(type: ModelName): Promise<string> {
-  const folder = join(packageRoot(), 'build', 'bench')
-  await mkdir(folder, { recursive: true })
-  const path = join(folder, `phi-2-chain-${type}.gguf`)
-  if (!existsSync(path)) await writeChainModel(path, type)
-  return path
-}
+import { chainModel, Speculation, type SpeculationRun } from './speculate/speculation.js'
+import { TASKS } from './speculate/tasks.js'
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -202,4 +77,4 @@ async function main(): Promise<void> {
   process.stdout.write(`${alignedTable([head, ...rows])}\n`)
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await main()
+await main()

@@ -9,9 +9,10 @@ import { load } from './load.js'
 import { memory } from './memory.js'
 import { prefill } from './prefill.js'
 import { prefix } from './prefix.js'
+import { speculate } from './speculate.js'
 import { stop } from './stop.js'
 
 /** In the order of the report. */
 export const CASES: readonly Case[] = [
-  ...[prefill, decode, streams, busy, chat, prefix, abort, load, coldStart, memory, stop, cost],
+  ...[prefill, decode, streams, busy, chat, prefix, speculate, abort, load, coldStart, memory, stop, cost],
 ]

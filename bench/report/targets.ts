@@ -1,3 +1,4 @@
+import { TASKS, type Task } from '../speculate/tasks.js'
 import { type Contender, type Measurement, ratio, type Summary, summarize } from './results.js'
 
 /** The median of one contender's measurement. */
@@ -50,10 +51,16 @@ export const TARGETS: readonly Target[] = [
     ...{ of: phi2('chat-second-turn'), to: phi2('chat-new-alone') },
   },
   { text: 'shared prefix: tokens decoded more than once', of: phi2('prefix-wasted'), atMost: 0 },
+  ...TASKS.filter((task) => task.atLeast !== undefined).map(lookupTarget),
   { text: 'abort in prefill, settled, p99 in ms', of: phi2('abort-prefill-settled-p99'), atMost: longestAbort },
   { text: 'abort in decode, settled, p99 in ms', of: phi2('abort-decode-settled-p99'), atMost: longestAbort },
   { text: 'command line, cold start to first text in ms', of: phi2('cold-start'), atMost: 300 },
 ]
+
+function lookupTarget({ name, title, atLeast }: Task): Target {
+  const to = phi2(`speculate-${name}-plain`)
+  return { text: `lookup, ${title}: of plain decoding`, of: phi2(`speculate-${name}`), to, atLeast: atLeast! }
+}
 
 /** 100 ms, or one decode step if that takes longer. */
 function longestAbort(measurements: readonly Measurement[]): number {

@@ -6,52 +6,24 @@
  * The embeddings are so large that the random layers add next to nothing to them, and the output matrix has for each
  * token the embedding of the one before it.
  *
- * Run alone, to make the file: npx tsx bench/chain-model.ts TO.gguf [q4_k_m|q4_0]
+ * Run alone, to make the file: npx tsx bench/speculate/chain-model.ts TO.gguf [q4_k_m|q4_0]
  */
 import { createReadStream } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type GgufTensor, quantize, readHeader, writeGguf } from '../gguf/index.js'
-import { modelMetadata } from '../gguf/metadata.js'
-import { mixtureType } from '../gguf/mixtures.js'
-import { type RandomTensor, randomModel } from '../gguf/random-model.js'
-import { encodeFloats, randomSource } from '../gguf/random-weights.js'
-import type { ModelName } from './options.js'
-
-/** Ids in use; what follows are padding rows. */
-const USED = 50295
-const END_OF_TEXT = 50256
-const SEED = 7
+import { type GgufTensor, quantize, readHeader, writeGguf } from '../../gguf/index.js'
+import { modelMetadata } from '../../gguf/metadata.js'
+import { mixtureType } from '../../gguf/mixtures.js'
+import { type RandomTensor, randomModel } from '../../gguf/random-model.js'
+import { encodeFloats, randomSource } from '../../gguf/random-weights.js'
+import type { ModelName } from '../options.js'
+import { previousToken } from './chain.js'
 
 /** A layer adds numbers of about 1. */
 const EMBEDDING_SPREAD = 32
 /** The logit of the next token is about 2560 times this, that of any other about 50 times. */
 const OUTPUT_SPREAD = 0.02
-
-/** Tokens of the chain, in a row; `from` is a place in it. */
-export function chain(from: number, length: number): Int32Array {
-  const places = chainOrder()
-  return Int32Array.from({ length }, (_, i) => places[(from + i) % places.length]!)
-}
-
-export const CHAIN_LENGTH = USED - 1
-
-let order: Int32Array | undefined
-
-/** All tokens but the one that ends texts, shuffled. */
-function chainOrder(): Int32Array {
-  if (order) return order
-  order = Int32Array.from({ length: USED }, (_, id) => id).filter((id) => id !== END_OF_TEXT)
-  const random = randomSource(SEED)
-  for (let i = order.length - 1; i > 0; i--) {
-    const other = random() % (i + 1)
-    const token = order[i]!
-    order[i] = order[other]!
-    order[other] = token
-  }
-  return order
-}
 
 export async function writeChainModel(to: string, type: ModelName): Promise<void> {
   const folder = await mkdtemp(join(dirname(to), 'chain-'))
@@ -116,20 +88,10 @@ function embedding(id: number | undefined, size: number, spread: number): Float3
   return row
 }
 
-let previous: Map<number, number> | undefined
-
-function previousToken(id: number): number | undefined {
-  if (!previous) {
-    const tokens = chainOrder()
-    previous = new Map(Array.from(tokens, (token, place) => [tokens[(place + 1) % tokens.length]!, token]))
-  }
-  return previous.get(id)
-}
-
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [to, type = 'q4_k_m'] = process.argv.slice(2)
   if (to === undefined || (type !== 'q4_k_m' && type !== 'q4_0')) {
-    process.stderr.write('Usage: npx tsx bench/chain-model.ts TO.gguf [q4_k_m|q4_0]\n')
+    process.stderr.write('Usage: npx tsx bench/speculate/chain-model.ts TO.gguf [q4_k_m|q4_0]\n')
     process.exitCode = 2
   } else {
     await writeChainModel(to, type)
