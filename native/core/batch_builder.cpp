@@ -37,8 +37,9 @@ StepPlan BatchBuilder::Plan(const std::vector<Sequence*>& runnable, const StepCo
   limits.n_batch = n_batch_;
   limits.can_abort = can_abort_;
   limits.n_long_step = n_long_step_;
-  // A reproducible prompt alone is read in steps of a fixed size: how it is cut decides how numbers are rounded.
-  limits.whole_prompt = runnable.size() == 1 && runnable.front()->spec().reproducible;
+  // A reproducible prompt alone is read in steps of a fixed size: how it is cut decides how numbers are rounded. It is
+  // the size of what the engine computes at once: a larger step would take no less time, and more of it could be lost.
+  if (runnable.size() == 1 && runnable.front()->spec().reproducible) limits.n_fixed = n_ubatch_;
   return PlanStep(candidates, limits, cost);
 }
 

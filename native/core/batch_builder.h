@@ -23,8 +23,9 @@ class BatchBuilder {
     int32_t row;
   };
 
-  BatchBuilder(uint32_t n_batch, uint32_t n_outputs, bool can_abort)
+  BatchBuilder(uint32_t n_batch, uint32_t n_ubatch, uint32_t n_outputs, bool can_abort)
       : n_batch_(n_batch),
+        n_ubatch_(n_ubatch),
         n_outputs_(n_outputs),
         can_abort_(can_abort),
         batch_(static_cast<int32_t>(n_batch)),
@@ -53,6 +54,7 @@ class BatchBuilder {
   size_t Add(Sequence& sequence, size_t count);
 
   size_t n_batch_;
+  size_t n_ubatch_;
   size_t n_outputs_;  // rows of logits that one step may give
   bool can_abort_;    // inside a step
   Batch batch_;

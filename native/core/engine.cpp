@@ -47,7 +47,8 @@ Engine::Engine(std::shared_ptr<Model> model, const EngineOptions& options, Event
                options.type_kv};
   cache_ = std::make_unique<KvCache>(*context_, kv_shape_);
   scheduler_ = std::make_unique<Scheduler>(*cache_, n_ctx_seq_, n_queue_max_);
-  builder_ = std::make_unique<BatchBuilder>(n_batch_, context_->n_outputs(), AbortCallbackWorks());
+  builder_ = std::make_unique<BatchBuilder>(n_batch_, llama_n_ubatch(context_->get()), context_->n_outputs(),
+                                            AbortCallbackWorks());
   std::unique_ptr<DraftModel> draft_model;
   if (has_draft_model_) {
     EngineOptions for_drafts = options;

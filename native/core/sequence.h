@@ -47,7 +47,8 @@ struct RequestSpec {
   bool prompt_logprobs = false;
   /// The text must depend on prompt and seed only. Rounding depends on how a prompt is cut into steps and on where its
   /// cells lie, so such a request reuses nothing, is read in steps of a fixed size, begins with an empty cache if
-  /// nothing else is running, and is not preempted. Beside other requests it shares their steps.
+  /// nothing else is running, and is not preempted while its reader keeps up. Beside other requests it shares their
+  /// steps.
   bool reproducible = false;
   std::vector<int32_t> logit_positions;    ///< ascending prompt positions whose raw logits come back
   Speculate speculate = Speculate::kNone;  ///< kAuto until Submit()

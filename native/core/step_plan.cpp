@@ -31,7 +31,8 @@ class Planner {
     AddGenerating();
     const bool alone = candidates_.size() == 1 && plan_.n_tokens > 1;
     if (!prompts_.empty()) AddPrompts();
-    plan_.is_long = (alone || plan_.only_prompts) && limits_.can_abort && !IsShort();
+    plan_.is_long = (alone || plan_.only_prompts) && limits_.can_abort && !IsShort() &&
+                    plan_.n_tokens <= limits_.n_long_step;
     return std::move(plan_);
   }
 
@@ -58,7 +59,7 @@ class Planner {
 
   void AddPrompts() {
     const bool alone = plan_.n_tokens == 0;
-    size_t budget = limits_.whole_prompt ? room() : alone ? BudgetAlone() : BudgetBeside();
+    size_t budget = limits_.n_fixed > 0 ? std::min(room(), limits_.n_fixed) : alone ? BudgetAlone() : BudgetBeside();
     for (auto begin = prompts_.begin(); begin != prompts_.end() && budget > 0;) {
       const int32_t priority = of(*begin).priority;
       const auto end = std::find_if(begin, prompts_.end(), [&](size_t i) { return of(i).priority != priority; });
@@ -76,7 +77,10 @@ class Planner {
   }
 
   size_t BudgetAlone() const {
-    if (!cost_.measured()) return std::min(room(), limits_.can_abort ? kFirstLongStep : kFirstShortStep);
+    if (!cost_.measured()) {
+      const size_t first = limits_.can_abort ? std::min(kFirstLongStep, limits_.n_long_step) : kFirstShortStep;
+      return std::min(room(), std::max(kMinPrefill, first));
+    }
     const size_t least = std::max(kMinPrefill, cost_.TokensWithin(kShortStepMs, room()));
     if (!limits_.can_abort) return std::min(room(), least);
     const int32_t first_priority = of(prompts_.front()).priority;

@@ -19,9 +19,9 @@ struct StepCandidate {
 struct StepLimits {
   size_t n_batch = 0;      ///< tokens of a step at most
   bool can_abort = false;  ///< inside a step
-  /// Tokens of a step at most that is long and must be cut when something else wants to run.
+  /// Tokens of a step at most that is long and must be cut when something else wants to run; a larger one is not.
   size_t n_long_step = std::numeric_limits<size_t>::max();
-  bool whole_prompt = false;  ///< prompts have all of the batch, whatever it takes
+  size_t n_fixed = 0;  ///< prompts have so many tokens of a step, whatever it takes; 0: as many as seem good
 };
 
 struct StepPlan {

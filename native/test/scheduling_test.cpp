@@ -175,6 +175,22 @@ TEST("a prompt comes to its end however often its steps are cut") {
   session.heard.WaitForEnds(n + 1);
 }
 
+TEST("a prompt whose steps have a fixed size comes to its end while others come and go for whom there is no place") {
+  EngineOptions options = LargeEngine();
+  options.n_seq_max = 1;
+  Session session(options);
+  RequestSpec spec = LongPrompt(2000, 1, 3);
+  spec.reproducible = true;
+  const uint32_t book = session.Submit(spec);
+  size_t n = 1;
+  for (; !session.heard.Of(book).ended; ++n) {
+    session.engine.Abort(session.Submit(LongPrompt(3, 2, 1)));
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  CHECK_EQ(session.heard.Of(book).ending.n_generated, 3);
+  session.heard.WaitForEnds(n);
+}
+
 TEST("who has lost its place reads what it had, and says the same as alone") {
   EngineOptions options = SmallEngine();
   options.n_ctx = 256;
@@ -197,6 +213,26 @@ TEST("who has lost its place reads what it had, and says the same as alone") {
   }
   const uint64_t preemptions = session.engine.stats().preemptions;
   CHECK(preemptions >= 2 && preemptions < 20);
+}
+
+TEST("a reproducible answer is not preempted by others, which are") {
+  EngineOptions options = SmallEngine();
+  options.n_ctx = 256;
+  options.n_seq_max = 4;
+  Session session(options);
+  RequestSpec spec = LongPrompt(8, 0, 150);
+  spec.reproducible = true;
+  const uint32_t reproducible = session.Submit(spec);
+  for (int32_t i = 1; i < 4; ++i) session.Submit(LongPrompt(8, i, 100));
+  session.heard.WaitForEnds(4);
+  CHECK(session.engine.stats().preemptions > 0);
+  std::vector<size_t> readings(8 + 149);
+  for (const Step& step : session.heard.steps()) {
+    const auto own = step.find(reproducible);
+    if (own == step.end()) continue;
+    for (size_t i = 0; i < own->second.count; ++i) ++readings[own->second.first + i];
+  }
+  CHECK_EQ(readings, std::vector<size_t>(8 + 149, 1));
 }
 
 TEST("with many more answers than cells all come to their ends, each after a few interruptions") {

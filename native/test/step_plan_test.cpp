@@ -85,8 +85,8 @@ TEST("a long step that was cut comes back smaller, down to one that is not cut")
   CHECK_EQ(PlanStep({Prompt(1000)}, limits, Measured()).counts, (Counts{100}));
   limits.n_long_step = 0;
   const StepPlan plan = PlanStep({Prompt(1000)}, limits, Measured());
-  CHECK(plan.n_tokens >= 4);
-  CHECK(plan.n_tokens == 4 || !plan.is_long);
+  CHECK_EQ(plan.n_tokens, size_t{4});
+  CHECK(!plan.is_long);
 }
 
 TEST("before anything was measured a first step is of a fixed size") {
@@ -95,6 +95,16 @@ TEST("before anything was measured a first step is of a fixed size") {
   StepLimits limits = Cpu();
   limits.can_abort = false;
   CHECK_EQ(PlanStep({Prompt(512)}, limits, StepCost()).counts, (Counts{64}));
+}
+
+TEST("a first step that is cut again and again comes to its end all the same") {
+  StepLimits limits = Cpu();
+  size_t n_cut = 0;
+  for (StepPlan plan = PlanStep({Prompt(512)}, limits, StepCost()); plan.is_long; ++n_cut) {
+    CHECK(n_cut < 10);
+    limits.n_long_step = plan.n_tokens / 2;
+    plan = PlanStep({Prompt(512)}, limits, StepCost());
+  }
 }
 
 TEST("beside generating sequences a step takes at most twice their time, or 100 ms") {
@@ -158,10 +168,17 @@ TEST("more generating sequences than a batch has tokens leave a few for prompts"
   CHECK_EQ(plan.counts.back(), size_t{4});
 }
 
-TEST("a prompt that must not be cut by time has the whole batch") {
+TEST("a prompt that must not be cut by time has steps of a fixed size, of which one that was cut is then done whole") {
   StepLimits limits = Cpu();
-  limits.whole_prompt = true;
-  CHECK_EQ(PlanStep({Prompt(700)}, limits, Measured()).counts, (Counts{512}));
+  limits.n_fixed = 400;
+  for (const StepCost& cost : {Measured(), StepCost()}) {
+    limits.n_long_step = 512;
+    CHECK_EQ(PlanStep({Prompt(700)}, limits, cost).counts, (Counts{400}));
+    CHECK(PlanStep({Prompt(700)}, limits, cost).is_long);
+    limits.n_long_step = 200;
+    CHECK_EQ(PlanStep({Prompt(700)}, limits, cost).counts, (Counts{400}));
+    CHECK(!PlanStep({Prompt(700)}, limits, cost).is_long);
+  }
 }
 
 /// Sequences that read and then generate, step by step.
