@@ -25,8 +25,9 @@ export interface GenerationPlan<T extends Answer> {
  * An answer on its way: iterate it for text as it comes, or await it for the {@link Answer}; both together work. It
  * starts at once. `break` cancels it.
  *
- * While it is iterated and not awaited, it pauses when the consumer lags by `highWaterMark` chunks. A reader that stops without
- * `break`, `return()` or `abort()` keeps its place in the engine.
+ * While it is iterated and not awaited, it pauses when the consumer lags by `highWaterMark` chunks. A reader that stops
+ * without `break`, `return()` or `abort()` keeps its place in the engine until somebody else waits for one, and its answer
+ * goes on when it reads again.
  *
  * @example
  * for await (const text of phi2.ask('Why is the sky blue?')) process.stdout.write(text)
