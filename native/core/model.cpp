@@ -134,4 +134,18 @@ std::vector<llama_token> Model::Tokenize(const std::string& text, bool special) 
   return tokens;
 }
 
+llama_sampler_ptr Model::DrySampler(const DryParams& params) const {
+  const std::lock_guard<std::mutex> lock(dry_mutex_);
+  if (!dry_ || params != dry_params_) {
+    const auto& [multiplier, base, allowed_length, last_n, texts] = params;
+    std::vector<const char*> breakers;
+    breakers.reserve(texts.size());
+    for (const std::string& text : texts) breakers.push_back(text.c_str());
+    dry_.reset(
+        llama_sampler_init_dry(vocab_, multiplier, base, allowed_length, last_n, breakers.data(), breakers.size()));
+    dry_params_ = params;
+  }
+  return llama_sampler_ptr(llama_sampler_clone(dry_.get()));
+}
+
 }  // namespace phi2

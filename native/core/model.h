@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "llama-cpp.h"
@@ -24,8 +26,11 @@ struct TokenRange {
   llama_token end;
 };
 
-/// Weights and vocabulary. Immutable after loading, so every method may be called from any thread. Shared by the engine
-/// and the wrappers; the last owner frees it.
+/// What llama_sampler_init_dry() is given, in its order.
+using DryParams = std::tuple<float, float, int32_t, int32_t, std::vector<std::string>>;
+
+/// Weights and vocabulary. Nothing of it changes after loading, so every method may be called from any thread. Shared
+/// by the engine and the wrappers; the last owner frees it.
 class Model {
  public:
   /// Blocks while the file is checked and read: for worker threads. Throws the codes of CheckGguf, PHI2_ABORTED when
@@ -55,6 +60,10 @@ class Model {
   /// No BOS is added: Phi-2 has none. With `special`, `<|endoftext|>` in the text becomes the token.
   std::vector<llama_token> Tokenize(const std::string& text, bool special) const;
 
+  /// A sampler of its own for every caller. The engine compares the breakers with the whole vocabulary, which takes
+  /// tens of milliseconds: the last one is kept and copied.
+  llama_sampler_ptr DrySampler(const DryParams& params) const;
+
   int32_t n_gpu_layers() const { return n_gpu_layers_; }
   const std::string& name() const { return name_; }
   const std::vector<std::string>& warnings() const { return warnings_; }
@@ -71,6 +80,10 @@ class Model {
   int32_t n_gpu_layers_ = 0;
   std::string name_;
   std::vector<std::string> warnings_;
+
+  mutable std::mutex dry_mutex_;  // guards the next two
+  mutable DryParams dry_params_;
+  mutable llama_sampler_ptr dry_;
 };
 
 }  // namespace phi2

@@ -25,14 +25,9 @@ bool IsGreedy(const SamplerSpec& spec) { return spec.temp < kGreedyBelow; }
 
 llama_sampler_ptr BuildDry(const Model& model, const SamplerSpec& spec) {
   if (spec.dry_multiplier <= 0) return nullptr;
-  std::vector<const char*> breakers;
-  breakers.reserve(spec.dry_breakers.size());
-  for (const std::string& text : spec.dry_breakers) breakers.push_back(text.c_str());
   // -1 stands for the whole context; the engine's sampler wants a number of tokens.
-  const int32_t n_train = llama_model_n_ctx_train(model.get());
-  return llama_sampler_ptr(
-      llama_sampler_init_dry(model.vocab(), spec.dry_multiplier, spec.dry_base, spec.dry_allowed_length,
-                             spec.dry_last_n < 0 ? n_train : spec.dry_last_n, breakers.data(), breakers.size()));
+  const int32_t last_n = spec.dry_last_n < 0 ? llama_model_n_ctx_train(model.get()) : spec.dry_last_n;
+  return model.DrySampler({spec.dry_multiplier, spec.dry_base, spec.dry_allowed_length, last_n, spec.dry_breakers});
 }
 
 /// Null for greedy decoding, which needs none.

@@ -60,6 +60,33 @@ std::vector<llama_token> Draw(const SamplerSpec& spec, int n) {
   return tokens;
 }
 
+TEST("a sampler with DRY knows nothing of those before it, whether they had the same breakers or others") {
+  SamplerSpec spec = EverySampler()[5];
+  SamplerSpec other = spec;
+  other.dry_breakers = {"*"};
+  const std::vector<llama_token> expected = Draw(spec, 6);
+  CHECK_EQ(Draw(spec, 6), expected);
+  CHECK(Draw(other, 6) == Draw(other, 6));
+  CHECK_EQ(Draw(spec, 6), expected);
+
+  // Breakers by their effect: row 12 is what DRY pushes down after "11 12 11", unless 11 breaks the sequence.
+  const auto draws = [](const std::string& breaker) {
+    SamplerSpec strong;
+    strong.dry_multiplier = 100;
+    strong.dry_allowed_length = 1;
+    strong.dry_breakers = {breaker};
+    Sampler sampler(Tiny(), strong);
+    for (const llama_token token : {11, 12, 11}) sampler.AcceptPrompt(token);
+    std::vector<float> row(static_cast<size_t>(Tiny()->n_vocab()), 0.0F);
+    row[12] = 2;
+    row[13] = 1;
+    return sampler.Sample(row.data());
+  };
+  CHECK_EQ(draws("*"), 13);
+  CHECK_EQ(draws(Tiny()->Piece(11)), 12);
+  CHECK_EQ(draws("*"), 13);
+}
+
 TEST("every sampler gives the same tokens for the same seed, in any thread, and never padding") {
   const std::vector<SamplerSpec> specs = EverySampler();
   std::vector<std::vector<llama_token>> expected;
