@@ -94,8 +94,8 @@ export async function printAnswer<T extends Answer>(
     if (last !== '') await endLine()
     throw error
   }
+  await endLine() // before the others, which may still fail
   const answer = await generation
-  await endLine()
   for (const other of answer.choices?.slice(1) ?? []) await write(stdout, `${choiceSeparator}${ended(other.text)}`)
   return answer
 }

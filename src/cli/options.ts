@@ -70,9 +70,10 @@ export function loadOptions(values: Readonly<Record<string, unknown>>): LoadOpti
  * @throws TypeError or RangeError with the code `PHI2_INVALID_OPTION`
  */
 export function generateOptions(values: Readonly<Record<string, unknown>>): GenerateOptions {
-  const given = pick(values, generateFlags)
+  // By the names they have here, which then stand in the messages.
+  const given: Readonly<Record<string, unknown>> = checkOptions(pick(values, generateFlags), generateFlags)
   const named = Object.fromEntries(Object.keys(generateSchema).map((name) => [name, given[flagName(name)]]))
-  return checkOptions<GenerateOptions>(pick(named, generateSchema), generateSchema)
+  return pick(named, generateSchema)
 }
 
 function flagName(name: string): string {

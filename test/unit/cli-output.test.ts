@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type AnswerFormat, planAnswer, printAnswer } from '../../src/cli/answer.js'
+import { type AnswerFormat, planAnswer, printAnswer, type Streaming } from '../../src/cli/answer.js'
 import { describeError, exitCodeOf, Interrupted, OutputClosed, UsageError } from '../../src/cli/errors.js'
 import {
   formatBytes,
@@ -12,7 +12,7 @@ import {
   writeNote,
 } from '../../src/cli/output.js'
 import { optionError, Phi2Error } from '../../src/errors.js'
-import type { ChatAnswer } from '../../src/types.js'
+import type { Answer, ChatAnswer } from '../../src/types.js'
 import { answerOf, FakeGeneration, fakeContext, type Reply, Sink } from '../cli/fakes.js'
 
 const plain: AnswerFormat = { json: false, raw: false, stats: false }
@@ -61,6 +61,21 @@ test('an aborted answer leaves what was said, its line ended, and rejects with t
   assert.equal(stdout.text, 'so far\n')
 })
 
+test('of several answers the first has its line ended even if another fails', async () => {
+  const stdout = new Sink()
+  const failure = new Phi2Error('PHI2_DECODE_FAILED', 'failed')
+  const failed = Promise.reject(failure)
+  const generation: Streaming<Answer> = {
+    async *[Symbol.asyncIterator]() {
+      yield 'first'
+    },
+    // biome-ignore lint/suspicious/noThenProperty: as a Generation
+    then: failed.then.bind(failed),
+  }
+  await assert.rejects(printAnswer(generation, plain, fakeContext({ stdout })), failure)
+  assert.equal(stdout.text, 'first\n')
+})
+
 test('an answer that fails before its first word prints nothing', async () => {
   const stdout = new Sink()
   const failure = new Phi2Error('PHI2_CONTEXT_FULL', 'Too long')
@@ -71,6 +86,7 @@ test('an answer that fails before its first word prints nothing', async () => {
 
 test('options that contradict each other, or would have no effect, are refused', () => {
   assert.throws(() => planAnswer({ raw: true, json: true }), UsageError)
+  assert.throws(() => planAnswer({ choices: 0 }), /for choices but received 0/)
   assert.throws(() => planAnswer({ raw: true, profile: 'qa' }), UsageError)
   assert.throws(() => planAnswer({ logprobs: true }), /add --json/)
   assert.throws(() => planAnswer({ topLogprobs: 3 }), /add --json/)
