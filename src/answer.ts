@@ -1,4 +1,5 @@
-import type { NativeChunkEvent, NativeEndEvent, NativeEngine } from './native.js'
+import type { Chunk } from './dispatcher.js'
+import type { NativeEndEvent, NativeEngine } from './native.js'
 import type { ResolvedGenerate } from './options.js'
 import { endOfText, ruleName } from './stops.js'
 import type { Answer, OneAnswer, TokenAlternative, TokenLogprob, Usage } from './types.js'
@@ -32,6 +33,7 @@ export class AnswerBuilder {
   readonly #seed: number
   readonly #tokens: number[] = []
   readonly #logprobs: TokenLogprob[] = []
+  readonly #texts = new Map<number, string>()
 
   constructor(engine: NativeEngine, options: ResolvedGenerate, seed: number) {
     this.#engine = engine
@@ -39,17 +41,17 @@ export class AnswerBuilder {
     this.#seed = seed
   }
 
-  add(event: NativeChunkEvent): void {
-    for (const token of event.tokens) this.#tokens.push(token)
-    if (!event.logprobs || this.#options.n_probs < 0) return
+  add({ tokens, logprobs, topTokens, topLogprobs }: Chunk): void {
+    for (const token of tokens) this.#tokens.push(token)
+    if (!logprobs || !topTokens || !topLogprobs) return
     const alternatives = this.#options.n_probs
-    event.tokens.forEach((token, i) => {
+    for (const [i, token] of tokens.entries()) {
       const top: TokenAlternative[] = []
       for (let k = i * alternatives; k < (i + 1) * alternatives; k++) {
-        top.push(this.#alternative(event.topTokens?.[k] ?? 0, event.topLogprobs?.[k] ?? 0))
+        top.push({ token: topTokens[k]!, text: this.#textOf(topTokens[k]!), logprob: topLogprobs[k]! })
       }
-      this.#logprobs.push({ ...this.#alternative(token, event.logprobs?.[i] ?? 0), top })
-    })
+      this.#logprobs.push({ token, text: this.#textOf(token), logprob: logprobs[i]!, top })
+    }
   }
 
   build(text: string, event: NativeEndEvent): OneAnswer {
@@ -78,8 +80,14 @@ export class AnswerBuilder {
     }
   }
 
-  #alternative(token: number, logprob: number): TokenAlternative {
-    return { token, text: pieceText(this.#engine, token), logprob }
+  /** The alternatives are much the same tokens again and again: one text for all of them. */
+  #textOf(token: number): string {
+    let text = this.#texts.get(token)
+    if (text === undefined) {
+      text = this.#engine.tokenText(token)
+      this.#texts.set(token, text)
+    }
+    return text
   }
 }
 
@@ -87,11 +95,4 @@ function stopName(rule: number, options: ResolvedGenerate): string | undefined {
   if (rule === endOfTextRule) return endOfText
   const fired = options.rules[rule]
   return fired && ruleName(fired)
-}
-
-const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
-
-/** The text of one token; bytes that are only part of a character show as U+FFFD. */
-export function pieceText(engine: NativeEngine, token: number): string {
-  return decoder.decode(engine.piece(token))
 }

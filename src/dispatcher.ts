@@ -1,8 +1,19 @@
-import type { NativeChunkEvent, NativeEndEvent, NativeEngine, NativeEvent, NativeRequest } from './native.js'
+import type { NativeEndEvent, NativeEngine, NativeLoadOptions, NativeRequest } from './native.js'
+
+/** Text that became certain, with the tokens that begin in it. */
+export interface Chunk {
+  text: string
+  tokens: readonly number[]
+  /** One for each token, if asked for. */
+  logprobs?: Float32Array | undefined
+  /** `n_probs` for each token. */
+  topTokens?: Int32Array | undefined
+  topLogprobs?: Float32Array | undefined
+}
 
 /** Who hears of one answer. */
 export interface RequestSink {
-  onChunk(event: NativeChunkEvent): void
+  onChunk(chunk: Chunk): void
   onEnd(event: NativeEndEvent): void
   /** One of the two others threw: the answer hears of nothing more. */
   onError(error: unknown): void
@@ -15,18 +26,24 @@ export interface RequestSink {
 export class Dispatcher {
   readonly #sinks = new Map<number, RequestSink>()
 
-  readonly onEvents = (events: NativeEvent[]): void => {
-    for (const event of events) {
-      const sink = this.#sinks.get(event.id)
-      if (event.type === 'end') this.#sinks.delete(event.id)
-      try {
-        if (event.type === 'end') sink?.onEnd(event)
-        else sink?.onChunk(event)
-      } catch (error) {
-        // The others in the list must still get theirs.
-        this.#sinks.delete(event.id)
-        sink?.onError(error)
-      }
+  readonly onChunk: NativeLoadOptions['onChunk'] = (id, text, tokens, logprobs, topTokens, topLogprobs) => {
+    const sink = this.#sinks.get(id)
+    try {
+      sink?.onChunk({ text, tokens, logprobs, topTokens, topLogprobs })
+    } catch (error) {
+      // The others must still get theirs.
+      this.#sinks.delete(id)
+      sink?.onError(error)
+    }
+  }
+
+  readonly onEnd: NativeLoadOptions['onEnd'] = (id, event) => {
+    const sink = this.#sinks.get(id)
+    this.#sinks.delete(id)
+    try {
+      sink?.onEnd(event)
+    } catch (error) {
+      sink?.onError(error)
     }
   }
 

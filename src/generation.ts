@@ -3,6 +3,7 @@ import type { Dispatcher, RequestSink } from './dispatcher.js'
 import { nativeError, Phi2Error } from './errors.js'
 import type { NativeEndEvent, NativeEngine } from './native.js'
 import type { ResolvedGenerate } from './options.js'
+import { TextReader } from './text-reader.js'
 import { Trimmer } from './trim.js'
 import type { Answer, OneAnswer } from './types.js'
 
@@ -45,16 +46,14 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
   #settle!: { resolve: (answer: T) => void; reject: (reason: unknown) => void }
 
   #text = ''
-  #queue: string[] = []
   #id: number | undefined
   #state: 'running' | 'done' | 'failed' = 'running'
   #answer: T | undefined
   #failure: unknown
   #abortReason: { reason: unknown } | undefined
-  #iterating = false
+  #reader: TextReader | undefined
   #awaited = false
   #paused = false
-  #wakeReaders: (() => void)[] = []
 
   /** @param of for this class itself: the first of several choices, and which one this is. */
   constructor(plan: GenerationPlan<T>, of?: { first: Generation<T>; index: number }) {
@@ -127,33 +126,16 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
 
   /** Chunks of text; joined they are the answer's `text`. Can be taken once. */
   [Symbol.asyncIterator](): AsyncIterator<string, undefined> {
-    if (this.#iterating)
-      throw new Phi2Error('PHI2_BUSY', 'This answer is being iterated already; its text is in `text`.')
-    this.#iterating = true
-    const finished = { done: true, value: undefined } as const
-    let closed = false
+    if (this.#reader) throw new Phi2Error('PHI2_BUSY', 'This answer is being iterated already; its text is in `text`.')
+    const reader = new TextReader(this.#text, () => this.#balance())
+    this.#reader = reader
+    if (this.#state !== 'running') this.#endReader()
     return {
-      next: async () => {
-        while (!closed) {
-          const value = this.#queue.shift()
-          this.#balance()
-          if (value !== undefined) return { done: false, value }
-          if (this.#state === 'done') break
-          if (this.#state === 'failed') {
-            closed = true
-            throw this.#failure
-          }
-          await new Promise<void>((wake) => {
-            this.#wakeReaders.push(wake)
-          })
-        }
-        return finished
-      },
-      return: async () => {
-        closed = true
-        this.#queue = []
+      next: () => reader.next(),
+      return: () => {
+        const returned = reader.return()
         this.abort()
-        return finished
+        return returned
       },
     }
   }
@@ -195,10 +177,10 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
 
   #sink(): RequestSink {
     return {
-      onChunk: (event) => {
+      onChunk: (chunk) => {
         if (this.#state !== 'running') return // aborted before it had an id
-        this.#builder.add(event)
-        this.#emit(this.#trimmer.push(event.text))
+        this.#builder.add(chunk)
+        this.#emit(this.#trimmer.push(chunk.text))
       },
       onEnd: (event) => this.#onEnd(event),
       onError: (error) => {
@@ -258,7 +240,11 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
     this.#state = state
     if (this.#first !== this) this.#settleWith([this])
     this.#first.#settleAll()
-    this.#wake()
+    this.#endReader()
+  }
+
+  #endReader(): void {
+    this.#reader?.end(this.#state === 'failed' ? { reason: this.#failure } : undefined)
   }
 
   /** Before any reader wakes: whoever has seen the end of a chat's answer may go on with the chat. */
@@ -286,27 +272,19 @@ export class Generation<T extends Answer = Answer> implements AsyncIterable<stri
   #emit(text: string): void {
     if (text === '') return
     this.#text += text
-    this.#queue.push(text)
-    this.#wake()
+    this.#reader?.push(text)
     this.#balance()
-  }
-
-  #wake(): void {
-    const readers = this.#wakeReaders
-    this.#wakeReaders = []
-    for (const wake of readers) wake()
   }
 
   // Back-pressure. Who awaits the whole answer must get it, whatever a reader beside it does.
   #balance(): void {
     if (this.#id === undefined || this.#state !== 'running') return
     const { highWaterMark } = this.#plan.options
-    const lagging = this.#iterating && !this.#awaited && this.#queue.length >= highWaterMark
-    const caughtUp = this.#awaited || this.#queue.length <= highWaterMark / 2
-    if (lagging && !this.#paused) {
+    const lag = this.#awaited || !this.#reader ? 0 : this.#reader.lag
+    if (lag >= highWaterMark && !this.#paused) {
       this.#paused = true
       this.#plan.engine.pause(this.#id)
-    } else if (this.#paused && caughtUp) {
+    } else if (lag === 0 && this.#paused) {
       this.#paused = false
       this.#plan.engine.resume(this.#id)
     }

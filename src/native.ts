@@ -51,8 +51,17 @@ export interface NativeLoadOptions {
   path_draft?: string | undefined
   n_threads_draft?: number
   onProgress?: ((fraction: number) => void) | undefined
-  /** Called once per JS turn with everything that happened since: see {@link NativeEvent}. */
-  onEvents: (events: NativeEvent[]) => void
+  /** Must not throw. `topTokens` and `topLogprobs` have `n_probs` values for each token. */
+  onChunk: (
+    id: number,
+    text: string,
+    tokens: number[],
+    logprobs?: Float32Array,
+    topTokens?: Int32Array,
+    topLogprobs?: Float32Array,
+  ) => void
+  /** The last of a request. Must not throw. */
+  onEnd: (id: number, end: NativeEndEvent) => void
 }
 
 /** What the engine itself knows of {@link ModelInfo}. */
@@ -70,8 +79,8 @@ export interface NativeEngine {
   tokenizeAsync(text: string, special: boolean): Promise<Int32Array>
   /** Invalid ids throw a RangeError. */
   detokenize(tokens: Int32Array): string
-  /** Bytes of one token. */
-  piece(token: number): Uint8Array
+  /** Text of one token; bytes that are only part of a character show as U+FFFD. Invalid ids throw a RangeError. */
+  tokenText(token: number): string
   /** Starts a request of one answer for each seed. Their events carry the id that this returns, and those after it. */
   submit(request: NativeRequest): number
   abort(id: number): void
@@ -157,20 +166,7 @@ export interface NativeRequest {
   logit_positions: Int32Array
 }
 
-export interface NativeChunkEvent {
-  type: 'chunk'
-  id: number
-  text: string
-  tokens: Int32Array
-  logprobs?: Float32Array
-  /** tokens.length × n_probs */
-  topTokens?: Int32Array
-  topLogprobs?: Float32Array
-}
-
 export interface NativeEndEvent {
-  type: 'end'
-  id: number
   reason: 'stop' | 'length' | 'abort' | 'error'
   /** Index of the rule that fired, -1 for none, -2 for an end-of-generation token. */
   rule: number
@@ -187,8 +183,6 @@ export interface NativeEndEvent {
   /** logit_positions.length × vocabulary size */
   logits?: Float32Array
 }
-
-export type NativeEvent = NativeChunkEvent | NativeEndEvent
 
 export interface NativeQuantizeOptions {
   path_in: string
@@ -222,7 +216,10 @@ export interface NativeQuantizeReport {
 
 /** A text read in chunks of `n_ctx` tokens, `n_seq_max` of them decoded together at most. */
 export interface NativeReadingOptions
-  extends Omit<NativeLoadOptions, 'path_draft' | 'n_threads_draft' | 'onEvents' | 'onProgress' | 'n_queue_max'> {
+  extends Omit<
+    NativeLoadOptions,
+    'path_draft' | 'n_threads_draft' | 'onChunk' | 'onEnd' | 'onProgress' | 'n_queue_max'
+  > {
   text: string
   /** At most; 0: all */
   n_chunks: number

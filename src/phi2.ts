@@ -1,4 +1,3 @@
-import { pieceText } from './answer.js'
 import { Chat } from './chat.js'
 import { Dispatcher } from './dispatcher.js'
 import { nativeError, optionError } from './errors.js'
@@ -158,7 +157,7 @@ export class Phi2 implements AsyncDisposable {
 
   /** Text of one token; bytes that are only part of a character show as U+FFFD. */
   tokenText(token: number): string {
-    return this.#native(() => pieceText(this.#engine, token))
+    return this.#native(() => this.#engine.tokenText(token))
   }
 
   /**
@@ -254,7 +253,8 @@ async function loadEngine(
     path_draft: draft?.path,
     n_threads_draft: draft === undefined ? 1 : Math.min(options.threads, chooseThreads(undefined, draft.bytes).threads),
     onProgress: onProgress && ((fraction) => guarded(() => onProgress(fraction))),
-    onEvents: dispatcher.onEvents,
+    onChunk: dispatcher.onChunk,
+    onEnd: dispatcher.onEnd,
   })
   const engine = await settle(load, signal)
   if (!signal?.aborted) return engine

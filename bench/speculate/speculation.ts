@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { randomSource } from '../../gguf/random-weights.js'
+import type { Chunk } from '../../src/dispatcher.js'
 import { plainRequest } from '../../src/evaluate.js'
 import { Phi2 } from '../../src/index.js'
 import type { NativeEndEvent } from '../../src/native.js'
@@ -48,7 +49,7 @@ export class Speculation {
     const { engine, dispatcher } = this.phi2.internals
     const written: number[] = []
     const end = await new Promise<NativeEndEvent>((resolve, reject) => {
-      const onChunk = (event: { tokens: Int32Array }) => written.push(...event.tokens)
+      const onChunk = (chunk: Chunk) => written.push(...chunk.tokens)
       dispatcher.submit(engine, request, [{ onChunk, onEnd: resolve, onError: reject }])
     })
     const wrong = written.findIndex((token, i) => token !== text[i + 1])

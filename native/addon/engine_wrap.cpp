@@ -56,7 +56,7 @@ Napi::Function EngineWrap::Define(Napi::Env env) {
                          InstanceMethod<&EngineWrap::Tokenize>("tokenize"),
                          InstanceMethod<&EngineWrap::TokenizeAsync>("tokenizeAsync"),
                          InstanceMethod<&EngineWrap::Detokenize>("detokenize"),
-                         InstanceMethod<&EngineWrap::Piece>("piece"),
+                         InstanceMethod<&EngineWrap::TokenText>("tokenText"),
                          InstanceMethod<&EngineWrap::Submit>("submit"),
                          InstanceMethod<&EngineWrap::Abort>("abort"),
                          InstanceMethod<&EngineWrap::Pause>("pause"),
@@ -166,7 +166,7 @@ Napi::Value EngineWrap::Detokenize(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value EngineWrap::Piece(const Napi::CallbackInfo& info) {
+Napi::Value EngineWrap::TokenText(const Napi::CallbackInfo& info) {
   return Guard(info.Env(), [&]() -> Napi::Value {
     const Model& model = *OpenModel(info.Env());
     const double id = info.Length() > 0 && info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : -1;
@@ -174,7 +174,10 @@ Napi::Value EngineWrap::Piece(const Napi::CallbackInfo& info) {
     if (!is_token) {
       throw NoToken(info.Env(), info.Length() > 0 ? info[0].ToString().Utf8Value() : "nothing", model.n_vocab());
     }
-    return BytesToJs(info.Env(), model.Piece(static_cast<llama_token>(id)));
+    Utf8Assembler utf8;
+    std::string text = utf8.Push(model.Piece(static_cast<llama_token>(id)));
+    text += utf8.Finish();
+    return Napi::String::New(info.Env(), text);
   });
 }
 

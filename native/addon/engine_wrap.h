@@ -35,7 +35,7 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap>, private StopsAtExit {
   Napi::Value Tokenize(const Napi::CallbackInfo& info);
   Napi::Value TokenizeAsync(const Napi::CallbackInfo& info);
   Napi::Value Detokenize(const Napi::CallbackInfo& info);
-  Napi::Value Piece(const Napi::CallbackInfo& info);
+  Napi::Value TokenText(const Napi::CallbackInfo& info);
   Napi::Value Submit(const Napi::CallbackInfo& info);
   void Abort(const Napi::CallbackInfo& info);
   void Pause(const Napi::CallbackInfo& info);

@@ -34,47 +34,46 @@ const char* ReasonName(EndReason reason) {
   return "error";
 }
 
-void Fill(Napi::Env env, Napi::Object event, const Chunk& chunk) {
-  event.Set("type", "chunk");
-  event.Set("text", chunk.text);
-  event.Set("tokens", ToJs(env, chunk.tokens));
-  if (chunk.logprobs.empty()) return;
-  event.Set("logprobs", ToJs(env, chunk.logprobs));
-  event.Set("topTokens", ToJs(env, chunk.top_tokens));
-  event.Set("topLogprobs", ToJs(env, chunk.top_logprobs));
-}
-
-void Fill(Napi::Env env, Napi::Object event, const Ending& ending) {
-  event.Set("type", "end");
-  event.Set("reason", ReasonName(ending.reason));
-  event.Set("rule", ending.rule);
-  event.Set("promptTokens", ending.n_prompt);
-  event.Set("cachedTokens", ending.n_cached);
-  event.Set("completionTokens", ending.n_generated);
+Napi::Object Describe(Napi::Env env, const Ending& ending) {
+  Napi::Object end = Napi::Object::New(env);
+  end.Set("reason", ReasonName(ending.reason));
+  end.Set("rule", ending.rule);
+  end.Set("promptTokens", ending.n_prompt);
+  end.Set("cachedTokens", ending.n_cached);
+  end.Set("completionTokens", ending.n_generated);
   const DraftCount& drafts = ending.drafts;
-  event.Set("acceptedPredictionTokens", static_cast<double>(drafts.n_accepted));
-  event.Set("rejectedPredictionTokens", static_cast<double>(drafts.n_drafted - drafts.n_accepted));
-  event.Set("queueMs", ending.queue_ms);
-  event.Set("promptMs", ending.prompt_ms);
-  event.Set("decodeMs", ending.decode_ms);
+  end.Set("acceptedPredictionTokens", static_cast<double>(drafts.n_accepted));
+  end.Set("rejectedPredictionTokens", static_cast<double>(drafts.n_drafted - drafts.n_accepted));
+  end.Set("queueMs", ending.queue_ms);
+  end.Set("promptMs", ending.prompt_ms);
+  end.Set("decodeMs", ending.decode_ms);
   if (ending.reason == EndReason::kError) {
     Napi::Object error = Napi::Object::New(env);
     error.Set("code", ending.error_code);
     error.Set("message", ending.error_message);
-    event.Set("error", error);
+    end.Set("error", error);
   }
-  if (!ending.prompt_logprobs.empty()) event.Set("promptLogprobs", ToJs(env, ending.prompt_logprobs));
-  if (!ending.logits.empty()) event.Set("logits", ToJs(env, ending.logits));
+  if (!ending.prompt_logprobs.empty()) end.Set("promptLogprobs", ToJs(env, ending.prompt_logprobs));
+  if (!ending.logits.empty()) end.Set("logits", ToJs(env, ending.logits));
+  return end;
+}
+
+// Of one token mostly: a typed array has a buffer of its own, which costs ten times as much.
+Napi::Array PlainArray(Napi::Env env, const std::vector<llama_token>& tokens) {
+  Napi::Array array = Napi::Array::New(env, tokens.size());
+  for (size_t i = 0; i < tokens.size(); ++i) array.Set(static_cast<uint32_t>(i), tokens[i]);
+  return array;
 }
 
 }  // namespace
 
-std::shared_ptr<EventChannel> EventChannel::Create(Napi::Env env, Napi::Function on_events) {
+std::shared_ptr<EventChannel> EventChannel::Create(Napi::Env env, Napi::Function on_chunk, Napi::Function on_end) {
   std::shared_ptr<EventChannel> channel(new EventChannel());
   auto* owner = new std::shared_ptr<EventChannel>(channel);
-  channel->on_events_ = Napi::Persistent(on_events);
+  channel->on_chunk_ = Napi::Persistent(on_chunk);
+  channel->on_end_ = Napi::Persistent(on_end);
   channel->channel_ = Channel::New(
-      env, on_events, "phi2 events", 0, 1, channel.get(),
+      env, "phi2 events", 0, 1, channel.get(),
       [](Napi::Env, std::shared_ptr<EventChannel>* held, EventChannel*) { delete held; }, owner);
   channel->channel_.Unref(env);
   return channel;
@@ -105,12 +104,12 @@ void EventChannel::Wake() {
   if (!wake_scheduled_.exchange(true)) channel_.NonBlockingCall();
 }
 
-void EventChannel::OnWake(Napi::Env env, Napi::Function on_events, EventChannel* self, void*) {
+void EventChannel::OnWake(Napi::Env env, Napi::Function, EventChannel* self, void*) {
   if (env == nullptr || self->closed_) return;
   try {
-    self->Drain(env, on_events);
+    self->Drain(env);
   } catch (const Napi::Error&) {
-    // Only in an environment that is being terminated: on_events itself never throws.
+    // Only in an environment that is being terminated: the functions themselves never throw.
   }
 }
 
@@ -123,35 +122,42 @@ void EventChannel::LetGo(Napi::Env env, uint32_t id) {
   if (holders_.erase(id) > 0 && holders_.empty()) channel_.Unref(env);
 }
 
-void EventChannel::Drain(Napi::Env env, Napi::Function on_events) {
+void EventChannel::Drain(Napi::Env env) {
   wake_scheduled_ = false;  // before the outbox is taken: an event that comes now wakes again
   std::vector<Event> events;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     events.swap(outbox_);
   }
-  if (events.empty()) return;
-  Napi::HandleScope scope(env);
-  Napi::Array list = Napi::Array::New(env, events.size());
-  uint32_t index = 0;
   for (const Event& event : events) {
-    Napi::Object object = Napi::Object::New(env);
-    object.Set("id", event.id);
-    if (event.is_end) {
-      Fill(env, object, event.ending);
-      LetGo(env, event.id);
-    } else {
-      Fill(env, object, event.chunk);
-    }
-    list.Set(index++, object);
+    Napi::HandleScope scope(env);
+    HandOver(env, event);
   }
-  on_events.Call({list});
+}
+
+/// A call for each costs less than an object that describes it.
+void EventChannel::HandOver(Napi::Env env, const Event& event) {
+  const Napi::Value id = Napi::Number::New(env, event.id);
+  if (event.is_end) {
+    LetGo(env, event.id);
+    on_end_.Call({id, Describe(env, event.ending)});
+    return;
+  }
+  const Chunk& chunk = event.chunk;
+  const Napi::Value text = Napi::String::New(env, chunk.text);
+  const Napi::Value tokens = PlainArray(env, chunk.tokens);
+  if (chunk.logprobs.empty()) {
+    on_chunk_.Call({id, text, tokens});
+  } else {
+    on_chunk_.Call(
+        {id, text, tokens, ToJs(env, chunk.logprobs), ToJs(env, chunk.top_tokens), ToJs(env, chunk.top_logprobs)});
+  }
 }
 
 void EventChannel::Close(Napi::Env env) {
   if (closed_) return;
   try {
-    Drain(env, on_events_.Value());
+    Drain(env);
   } catch (const Napi::Error&) {
     // As in OnWake; the function must be let go of all the same.
   }
@@ -161,7 +167,8 @@ void EventChannel::Close(Napi::Env env) {
 void EventChannel::Release() {
   if (closed_) return;
   closed_ = true;
-  on_events_.Reset();
+  on_chunk_.Reset();
+  on_end_.Reset();
   channel_.Release();
 }
 

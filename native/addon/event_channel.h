@@ -21,8 +21,9 @@ namespace phi2 {
 /// handle of its own, and who has stopped reading must not keep the process for ever.
 class EventChannel : public EventSink, public std::enable_shared_from_this<EventChannel> {
  public:
-  /// JS thread. The thread-safe function shares ownership, so late wake-ups find a live channel.
-  static std::shared_ptr<EventChannel> Create(Napi::Env env, Napi::Function on_events);
+  /// JS thread. The thread-safe function shares ownership, so late wake-ups find a live channel. Neither of the two
+  /// functions may throw.
+  static std::shared_ptr<EventChannel> Create(Napi::Env env, Napi::Function on_chunk, Napi::Function on_end);
 
   // --- engine thread ---
   void OnChunk(uint32_t id, Chunk chunk) override;
@@ -31,8 +32,8 @@ class EventChannel : public EventSink, public std::enable_shared_from_this<Event
   // --- JS thread ---
   void Hold(Napi::Env env, uint32_t id);
   void LetGo(Napi::Env env, uint32_t id);
-  /// Calls on_events with what has gathered.
-  void Drain(Napi::Env env, Napi::Function on_events);
+  /// Hands over what has gathered.
+  void Drain(Napi::Env env);
   /// Delivers the rest and lets go of the thread-safe function. Only after the engine was closed.
   void Close(Napi::Env env);
   /// The same without a word, for the collector.
@@ -45,14 +46,16 @@ class EventChannel : public EventSink, public std::enable_shared_from_this<Event
     Chunk chunk;
     Ending ending;
   };
-  static void OnWake(Napi::Env env, Napi::Function on_events, EventChannel* self, void* data);
+  static void OnWake(Napi::Env env, Napi::Function, EventChannel* self, void*);
   using Channel = Napi::TypedThreadSafeFunction<EventChannel, void, OnWake>;
 
   EventChannel() = default;
   void Wake();
+  void HandOver(Napi::Env env, const Event& event);
 
   Channel channel_;
-  Napi::FunctionReference on_events_;
+  Napi::FunctionReference on_chunk_;
+  Napi::FunctionReference on_end_;
   std::mutex mutex_;  // guards outbox_
   std::vector<Event> outbox_;
   std::atomic<bool> wake_scheduled_{false};

@@ -70,12 +70,15 @@ Napi::Value LoadModel(const Napi::CallbackInfo& info) {
   return Guard(env, [&]() -> Napi::Value {
     if (info.Length() < 1 || !info[0].IsObject()) throw BadArgument(env, "Expected an object for options.");
     const auto options = info[0].As<Napi::Object>();
-    const Napi::Value on_events = options.Get("onEvents");
-    if (!on_events.IsFunction()) throw BadArgument(env, "Expected a function for onEvents.");
+    const Napi::Value on_chunk = options.Get("onChunk");
+    const Napi::Value on_end = options.Get("onEnd");
+    if (!on_chunk.IsFunction() || !on_end.IsFunction()) {
+      throw BadArgument(env, "Expected functions for onChunk and onEnd.");
+    }
 
     auto loading = std::make_shared<Loading>();
     loading->request = ReadLoadOptions(options);
-    loading->parts.channel = EventChannel::Create(env, on_events.As<Napi::Function>());
+    loading->parts.channel = EventChannel::Create(env, on_chunk.As<Napi::Function>(), on_end.As<Napi::Function>());
     loading->progress = ProgressChannel::FromOptions(options);
 
     PromiseTask task;
