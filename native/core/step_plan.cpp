@@ -31,8 +31,8 @@ class Planner {
     AddGenerating();
     const bool alone = candidates_.size() == 1 && plan_.n_tokens > 1;
     if (!prompts_.empty()) AddPrompts();
-    plan_.is_long = (alone || plan_.only_prompts) && limits_.can_abort && !IsShort() &&
-                    plan_.n_tokens <= limits_.n_long_step;
+    plan_.is_long =
+        (alone || plan_.only_prompts) && limits_.can_abort && !IsShort() && plan_.n_tokens <= limits_.n_long_step;
     return std::move(plan_);
   }
 
