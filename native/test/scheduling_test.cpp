@@ -178,6 +178,7 @@ TEST("a prompt comes to its end however often its steps are cut") {
 TEST("a prompt whose steps have a fixed size comes to its end while others come and go for whom there is no place") {
   EngineOptions options = LargeEngine();
   options.n_seq_max = 1;
+  options.n_queue_max = 1 << 20;  // more come during a step than usually may wait, where steps are slow
   Session session(options);
   RequestSpec spec = LongPrompt(2000, 1, 3);
   spec.reproducible = true;

@@ -65,15 +65,11 @@ test('answers that need more cells than there are lose their places in turn, and
 test('eight answers of 128 tokens run together in 512 cells, all of them to the end', async () => {
   await using crowded = await Phi2.load({ model: 'tiny', contextSize: 512, maxSequences: 8 })
   const generations = Array.from({ length: 8 }, (_, i) => crowded.complete(`Story ${i}:`, { ...runOn, maxTokens: 128 }))
-  let active = 0
-  for await (const _ of generations[7]!) {
-    active = crowded.stats.active
-    break
-  }
-  assert.equal(active, 8)
+  for await (const _ of generations[7]!) break
   const answers = await Promise.all(generations.slice(0, 7))
   for (const { usage } of answers) assert.equal(usage.completionTokens, 128)
-  // Every token is read a few times at most.
+  // One after the other would be a step for each token; every token is read a few times at most.
+  assert.ok(crowded.stats.steps < (7 * 128) / 2, `${crowded.stats.steps} steps`)
   assert.ok(crowded.stats.decodedTokens < 3 * 8 * 132, `${crowded.stats.decodedTokens} tokens decoded`)
 })
 
