@@ -6,13 +6,15 @@
 namespace phi2 {
 namespace {
 
-// Work that is lost when a long step is cut, and a hundredth of it passes before it stops.
+// A long step has so many tokens, or more where that takes less time than this. Further ones would hardly make it
+// faster, but lose more work when it is cut. It stops within a hundredth of its time, which for so many tokens is less
+// than generating one takes.
+constexpr size_t kLongStep = 256;
 constexpr double kLongStepMs = 3000;
 // Prompts have so many tokens of a step at least.
 constexpr size_t kMinPrefill = 4;
-// Before anything was measured.
-constexpr size_t kFirstLongStep = 128;
-constexpr size_t kFirstShortStep = 64;
+// Before anything was measured, where a step cannot be aborted or others generate.
+constexpr size_t kFirstStep = 64;
 
 using Indices = std::vector<size_t>;
 
@@ -72,27 +74,26 @@ class Planner {
   size_t BudgetBeside() const {
     const size_t others = plan_.n_tokens;
     const double ms = std::max(kShortStepMs, 2 * cost_.Ms(others));
-    const size_t most = cost_.measured() ? cost_.TokensWithin(ms, limits_.n_batch) : others + kFirstShortStep;
+    const size_t most = cost_.measured() ? cost_.TokensWithin(ms, limits_.n_batch) : others + kFirstStep;
     return std::min(room(), std::max(kMinPrefill, most - std::min(most, others)));
   }
 
   size_t BudgetAlone() const {
-    if (!cost_.measured()) {
-      const size_t first = limits_.can_abort ? std::min(kFirstLongStep, limits_.n_long_step) : kFirstShortStep;
-      return std::min(room(), std::max(kMinPrefill, first));
-    }
-    const size_t least = std::max(kMinPrefill, cost_.TokensWithin(kShortStepMs, room()));
+    size_t least = limits_.can_abort ? kMinPrefill : kFirstStep;
+    if (cost_.measured()) least = std::max(kMinPrefill, cost_.TokensWithin(kShortStepMs, room()));
     if (!limits_.can_abort) return std::min(room(), least);
     const int32_t first_priority = of(prompts_.front()).priority;
     size_t shortest = of(prompts_.front()).n_tokens;
     for (const size_t i : prompts_) {
       if (of(i).priority == first_priority) shortest = std::min(shortest, of(i).n_tokens);
     }
-    const double ms = prompts_.size() == 1 ? kLongStepMs : std::min(kLongStepMs, 2 * cost_.Ms(shortest));
-    size_t most = std::min(cost_.TokensWithin(ms, room()), limits_.n_long_step);
+    size_t most = cost_.measured() ? std::max(kLongStep, cost_.TokensWithin(kLongStepMs, room())) : kLongStep;
+    most = std::min({most, limits_.n_long_step, room()});
+    if (prompts_.size() > 1) most = cost_.TokensWithin(2 * cost_.Ms(shortest), most);
     if (prompts_.size() == 1 && most > 0) {
-      // Equal parts: a small one at the end would cost more than its share.
-      const size_t parts = (shortest + most - 1) / most;
+      // Equal parts, rather somewhat larger than one more: a small one at the end would cost more than its share.
+      const size_t enough = std::min({most + most / 4, limits_.n_long_step, room()});
+      const size_t parts = (shortest + enough - 1) / enough;
       most = (shortest + parts - 1) / parts;
     }
     return std::min(room(), std::max(least, most));

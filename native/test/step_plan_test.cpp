@@ -62,13 +62,23 @@ TEST("a sequence alone with a long draft may be cut, one with a short draft or i
   CHECK(!PlanStep({Generating(31)}, blind, Measured()).is_long);
 }
 
-TEST("a prompt alone is read in few large and equal parts, as large as three seconds allow") {
+TEST("a prompt alone is read in few large and equal parts, larger ones where the machine is fast") {
   StepPlan plan = PlanStep({Prompt(512)}, Cpu(), Measured());
   CHECK_EQ(plan.counts, (Counts{256}));
   CHECK(plan.is_long);
-  CHECK_EQ(PlanStep({Prompt(300)}, Cpu(), Measured()).counts, (Counts{150}));
+  CHECK_EQ(PlanStep({Prompt(300)}, Cpu(), Measured()).counts, (Counts{300}));
+  CHECK_EQ(PlanStep({Prompt(400)}, Cpu(), Measured()).counts, (Counts{200}));
   CHECK_EQ(PlanStep({Prompt(200)}, Cpu(), Measured()).counts, (Counts{200}));
   CHECK(!PlanStep({Prompt(2)}, Cpu(), Measured()).is_long);
+
+  StepCost fast;
+  fast.Add(256, 200);
+  CHECK_EQ(PlanStep({Prompt(1500)}, Cpu(2048), fast).counts, (Counts{1500}));
+  CHECK_EQ(PlanStep({Prompt(1500)}, Cpu(512), fast).counts, (Counts{500}));
+  StepCost slow;
+  slow.Add(32, 5000);
+  CHECK_EQ(PlanStep({Prompt(1000)}, Cpu(), slow).counts, (Counts{250}));
+  CHECK_EQ(PlanStep({Prompt(300)}, Cpu(128), slow).counts, (Counts{100}));
 }
 
 TEST("a prompt alone is read in short steps where a step cannot be aborted") {
@@ -90,7 +100,7 @@ TEST("a long step that was cut comes back smaller, down to one that is not cut")
 }
 
 TEST("before anything was measured a first step is of a fixed size") {
-  CHECK_EQ(PlanStep({Prompt(512)}, Cpu(), StepCost()).counts, (Counts{128}));
+  CHECK_EQ(PlanStep({Prompt(512)}, Cpu(), StepCost()).counts, (Counts{256}));
   CHECK(PlanStep({Prompt(512)}, Cpu(), StepCost()).is_long);
   StepLimits limits = Cpu();
   limits.can_abort = false;
