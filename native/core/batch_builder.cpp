@@ -24,6 +24,12 @@ bool BatchBuilder::Build(std::vector<std::shared_ptr<Sequence>>& active, const S
   return n_tokens() > 0;
 }
 
+void BatchBuilder::OnCut() {
+  if (!plan_.only_prompts) return;
+  // With a short prompt little was lost: that is no reason for a later one to begin with tiny steps.
+  n_long_step_ = 2 * n_tokens() >= n_long_step_ ? n_tokens() / 2 : n_long_step_ / 2;
+}
+
 void BatchBuilder::OnWhole() {
   if (plan_.only_prompts) n_long_step_ = std::min(n_batch_, 2 * std::max(n_long_step_, n_tokens()));
 }

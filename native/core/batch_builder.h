@@ -41,12 +41,10 @@ class BatchBuilder {
 
   /// The step reads prompts only, or has a draft of the only sequence, and takes longer than others should have to
   /// wait: when something else wants to run, it is to be cut and done again shared. What OnCut() does keeps that from
-  /// happening for ever to prompts: the next long steps are half as long, and so on down to steps that are not cut;
-  /// each that is done whole allows one of twice the length.
+  /// happening for ever to prompts: the longest step that may be cut is then half as long, and so on down to steps that
+  /// are not cut; each that is done whole allows one of twice the length.
   bool is_long() const { return plan_.is_long; }
-  void OnCut() {
-    if (plan_.only_prompts) n_long_step_ = n_tokens() / 2;
-  }
+  void OnCut();
   void OnWhole();
 
  private:
