@@ -8,11 +8,11 @@ type Phase = 'prefill' | 'decode'
 // node-llama-cpp reads a prompt to its end before it looks: each abort in its prefill takes seconds.
 const ABORTS: Record<Library, Record<Phase, number>> = {
   phi2: { prefill: 100, decode: 100 },
-  'node-llama-cpp': { prefill: 6, decode: 40 },
+  'node-llama-cpp': { prefill: 5, decode: 30 },
 }
 const PROMPT_TOKENS: Record<Phase, number> = { prefill: 512, decode: 16 }
 const DELAYS: Record<Phase, { from: number; to: number }> = {
-  prefill: { from: 20, to: 2500 },
+  prefill: { from: 20, to: 1500 },
   decode: { from: 1, to: 200 },
 }
 

@@ -24,7 +24,7 @@ export const busy: Case = {
   models: 'first',
   run: (bench) =>
     withLibraries(bench, { contextSize: 256, streams: 1 }, async (drivers) => {
-      const tokens = bench.quick ? 24 : 48
+      const tokens = bench.quick ? 16 : 32
       const shares: Record<Busy, number[]> = { blocked: [], burning: [] }
       const rate = (driver: SubjectDriver, busy: Busy | undefined) => async () => {
         const { rate, busyShare } = await decodeRun(driver, await readPrompts(driver, bench, 1), tokens, busy)
@@ -39,7 +39,7 @@ export const busy: Case = {
         if (busy !== 'blocked') runs[`llama.cpp, ${id}`] = busy ? () => besideBurner(busy, alone) : alone
         runs[`node-llama-cpp, ${id}`] = rate(drivers['node-llama-cpp'], busy)
       }
-      const values = await alternate(bench, bench.rounds(5), 'busy', runs)
+      const values = await alternate(bench, bench.rounds(4), 'busy', runs)
       return KINDS.map(({ id, title, busy }): Measurement => {
         const own = CONTENDERS.flatMap((contender) => {
           const series = values[`${contender}, ${id}`]

@@ -22,7 +22,7 @@ export const cost: Case = {
           return (ms * 1000) / tokens
         }
         const each = Object.fromEntries(LIBRARIES.map((library) => [library, perToken(library)]))
-        const values = await alternate(bench, bench.rounds(9), title, each)
+        const values = await alternate(bench, bench.rounds(5), title, each)
         measurements.push({
           id: `cost-${maxTokens}`,
           title,

@@ -4,14 +4,14 @@ import { wordsText } from '../contenders/words.js'
 import type { Measurement } from '../report/results.js'
 import { alternate, type Bench, type Case, withLibraries } from './case.js'
 
-export const DEPTH = 32
+export const DEPTH = 16
 
 export const decode: Case = {
   name: 'decode',
   how:
-    'Streams that decode together from their 32nd position. Their prompts were read before and lie in the ' +
+    'Streams that decode together from their 16th position. Their prompts were read before and lie in the ' +
     'cache, so all begin at the same moment: what is timed is `tokens` steps with one token of each ' +
-    'stream, as in llama-bench (-d 32) and llama-batched-bench (-npp 32). The text is streamed to the ' +
+    'stream, as in llama-bench (-d 16) and llama-batched-bench (-npp 16). The text is streamed to the ' +
     'caller meanwhile.',
   models: 'each',
   run: async (bench) => [await decodeTogether(bench, { streams: 1, tokens: bench.quick ? 24 : 64, rounds: 5 })],
@@ -39,7 +39,7 @@ function sizes({ quick, model }: Bench): Together[] {
   return [
     { streams: 2, tokens: 32, rounds: 3 },
     { streams: 8, tokens: 32, rounds: 3 },
-    { streams: 32, tokens: 16, rounds: 2 },
+    { streams: 32, tokens: 12, rounds: 2 },
   ]
 }
 
@@ -63,7 +63,7 @@ function decodeTogether(bench: Bench, { streams, tokens, rounds }: Together): Pr
   })
 }
 
-/** New prompts of 32 tokens, read into the cache. */
+/** New prompts, read into the cache. */
 export async function readPrompts(driver: SubjectDriver, bench: Bench, streams: number): Promise<string[]> {
   const prompts = Array.from({ length: streams }, () => wordsText(DEPTH, bench.fresh()))
   await driver.call('run', { prompts, maxTokens: 1 })

@@ -36,11 +36,11 @@ export const prefill: Case = {
 }
 
 function lengths({ quick, model }: Bench): { tokens: number; rounds: number }[] {
-  if (quick || model.further) return [128, 512].map((tokens) => ({ tokens, rounds: 3 }))
+  if (quick || model.further) return [{ tokens: 512, rounds: 2 }]
   return [
     { tokens: 32, rounds: 5 },
-    { tokens: 128, rounds: 5 },
-    { tokens: 512, rounds: 5 },
+    { tokens: 128, rounds: 4 },
+    { tokens: 512, rounds: 4 },
     { tokens: 1500, rounds: 2 },
   ]
 }
