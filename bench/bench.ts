@@ -2,12 +2,13 @@
  * Speed side by side: this package, llama.cpp's own benchmarks built from the same sources with the same flags, and
  * node-llama-cpp as it is published, one after the other in every round, on the same files.
  *
- * Usage: npm run bench -- [--quick] [--cases NAMES] [--rounds N] [--model q4_k_m|q4_0]
+ * Usage: npm run bench -- [--quick] [--cases NAMES] [--rounds N] [--model q4_k_m|q4_0] [--update]
  *
  * The table goes to standard output. A whole run also writes bench/results.json, bench/results.svg and
- * bench/RESULTS.md; a part of it (any option) writes them into build/bench instead. Ends with 1 if a case failed.
+ * bench/RESULTS.md; a part of it (any option) writes them into build/bench instead, or with --update puts its figures
+ * in the place of those of the last whole run. Ends with 1 if a case failed.
  */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { packageRoot } from '../src/package-root.js'
@@ -30,11 +31,12 @@ import {
 } from './prepare.js'
 import { chartSvg } from './report/chart.js'
 import { resultsMarkdown } from './report/markdown.js'
-import type { Measurement, Results } from './report/results.js'
+import { type Measurement, type Results, updated } from './report/results.js'
 import { alignedTable, measurementTable, targetTable } from './report/table.js'
 import { judge } from './report/targets.js'
 
 const FULL_SIZE_BYTES = 1e9
+const REPORT_FOLDER = join(packageRoot(), 'bench')
 
 async function main(options: BenchOptions): Promise<number> {
   const command = ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' ')
@@ -49,8 +51,8 @@ async function main(options: BenchOptions): Promise<number> {
 
   const measurements: Measurement[] = []
   const failures: Results['failures'][number][] = []
-  for (const { entry, model } of plan(options)) {
-    const name = `${entry.name} (${model})`
+  const planned = plan(options).map(({ entry, model }) => ({ entry, model, name: `${entry.name} (${model})` }))
+  for (const { entry, model, name } of planned) {
     try {
       const bench = makeBench({ options, model, models, threads, tools, peer })
       measurements.push(...(await entry.run(bench)))
@@ -73,7 +75,12 @@ async function main(options: BenchOptions): Promise<number> {
     measurements,
     failures,
   }
-  report(results, command === 'npm run bench')
+  if (options.update) {
+    const names = planned.map(({ name }) => name)
+    report(updated(JSON.parse(readFileSync(join(REPORT_FOLDER, 'results.json'), 'utf8')), results, names), true)
+  } else {
+    report(results, command === 'npm run bench')
+  }
   return failures.length === 0 ? 0 : 1
 }
 
@@ -136,7 +143,7 @@ function report(results: Results, whole: boolean): void {
   }
   if (verdicts.length > 0) process.stdout.write(`${alignedTable(targetTable(verdicts))}\n`)
 
-  const folder = whole ? join(packageRoot(), 'bench') : WORK_FOLDER
+  const folder = whole ? REPORT_FOLDER : WORK_FOLDER
   mkdirSync(folder, { recursive: true })
   const write = (name: string, text: string) => writeFileSync(join(folder, name), text)
   write('results.json', `${JSON.stringify({ ...results, targets: verdicts }, null, 2)}\n`)

@@ -10,18 +10,23 @@ export interface BenchOptions {
   /** Rounds of every case, instead of its own number. */
   rounds: number | undefined
   models: readonly ModelName[]
+  /** What is measured takes the place of the same figures in the last whole run. */
+  update: boolean
 }
 
 export class UsageError extends Error {}
 
 /** Reads the command line of `npm run bench`. */
 export function parseBenchOptions(args: readonly string[], knownCases: readonly string[]): BenchOptions {
-  const { quick, cases, rounds, model } = parse(args)
+  const { quick, cases, rounds, model, update } = parse(args)
   const names = (cases ?? '').split(',').filter((name) => name !== '')
   const unknown = names.find((name) => !knownCases.includes(name))
   if (unknown !== undefined) throw new UsageError(`There is no case ${unknown}. Known are: ${knownCases.join(', ')}`)
   if (rounds !== undefined && !/^[1-9]\d{0,2}$/.test(rounds)) {
     throw new UsageError(`Expected a number from 1 to 999 for --rounds but received ${rounds}`)
+  }
+  if (update && (names.length === 0 || quick || rounds !== undefined)) {
+    throw new UsageError('--update goes with --cases, and not with --quick or --rounds')
   }
   const known = MODELS.find((name) => name === model)
   if (model !== undefined && known === undefined) {
@@ -32,6 +37,7 @@ export function parseBenchOptions(args: readonly string[], knownCases: readonly 
     cases: names,
     rounds: rounds === undefined ? undefined : Number(rounds),
     models: known ? [known] : MODELS,
+    update,
   }
 }
 
@@ -44,6 +50,7 @@ function parse(args: readonly string[]) {
         cases: { type: 'string' },
         rounds: { type: 'string' },
         model: { type: 'string' },
+        update: { type: 'boolean', default: false },
       },
     }).values
   } catch (error) {

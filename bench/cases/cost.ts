@@ -18,7 +18,7 @@ export const cost: Case = {
         const title = `time of the JS thread, ${maxTokens} tokens`
         const perToken = (library: Library) => async () => {
           const { ms, tokens } = await drivers[library].call('cpu', { prompt: PROMPT, maxTokens })
-          if (tokens !== maxTokens) throw new Error(`An answer ended after ${tokens} of ${maxTokens} tokens.`)
+          if (tokens < maxTokens) throw new Error(`An answer ended after ${tokens} of ${maxTokens} tokens.`)
           return (ms * 1000) / tokens
         }
         const each = Object.fromEntries(LIBRARIES.map((library) => [library, perToken(library)]))

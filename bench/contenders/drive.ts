@@ -51,7 +51,8 @@ function verbsOf(subject: Subject) {
         for (const { sampled } of await Promise.all(
           prompts.map((prompt, stream) => subject.complete(stream, prompt, options)),
         )) {
-          if (sampled !== maxTokens) throw new Error(`An answer ended after ${sampled} of ${maxTokens} tokens.`)
+          // node-llama-cpp samples one more where the last one ends inside a character.
+          if (sampled < maxTokens) throw new Error(`An answer ended after ${sampled} of ${maxTokens} tokens.`)
         }
       })
       return { ms, evaluated: subject.evaluatedTokens() - before, busyShare: release() }

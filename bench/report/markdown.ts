@@ -8,7 +8,7 @@ export function resultsMarkdown(
   verdicts: readonly Verdict[],
   cases: readonly { name: string; how: string }[],
 ): string {
-  const { date, command, machine, versions, settings, measurements, failures } = results
+  const { date, command, machine, versions, settings, measurements, failures, updates = [] } = results
   const models = [...new Set(measurements.map(({ model }) => model))]
   const list = (facts: Record<string, string>) => Object.entries(facts).map(([name, fact]) => `- ${name}: ${fact}`)
   const missed = verdicts.filter(({ met }) => !met).length
@@ -23,6 +23,7 @@ export function resultsMarkdown(
     ...list(machine),
     ...list(versions),
     ...list(settings),
+    ...updates.map((run) => `- Measured again on ${run.date} by \`${run.command}\`, with phi2 ${run.phi2}`),
     '',
     '## Targets',
     '',

@@ -52,4 +52,37 @@ export interface Results {
   measurements: readonly Measurement[]
   /** Cases that could not be measured, and why. */
   failures: readonly { name: string; reason: string }[]
+  /** Runs of some cases, whose figures took the place of those of the first run. */
+  updates?: readonly { date: string; command: string; phi2: string }[]
+}
+
+// What must not change between a whole run and a later one of some cases.
+const SAME = { machine: ['Machine', 'Threads'], versions: ['node-llama-cpp', 'Node.js'] } as const
+
+/**
+ * A whole run with the figures of a later one in their place; `cases` names what that measured.
+ * @throws {Error} if the two did not run on the same machine with the same peer.
+ */
+export function updated(whole: Results, part: Results, cases: readonly string[]): Results {
+  for (const facts of ['machine', 'versions'] as const) {
+    for (const name of SAME[facts]) {
+      const [was, is] = [whole[facts][name], part[facts][name]]
+      if (was !== is) throw new Error(`The last whole run says ${name}: ${was}; now it is ${is}. Run all cases again.`)
+    }
+  }
+  const key = ({ id, model }: Measurement) => `${id} ${model}`
+  const newer = new Map(part.measurements.map((measurement) => [key(measurement), measurement]))
+  const known = new Set(whole.measurements.map(key))
+  return {
+    ...whole,
+    measurements: [
+      ...whole.measurements.map((measurement) => newer.get(key(measurement)) ?? measurement),
+      ...part.measurements.filter((measurement) => !known.has(key(measurement))),
+    ],
+    failures: [...whole.failures.filter(({ name }) => !cases.includes(name)), ...part.failures],
+    updates: [
+      ...(whole.updates ?? []),
+      { date: part.date, command: part.command, phi2: part.versions.phi2 ?? 'unknown' },
+    ],
+  }
 }

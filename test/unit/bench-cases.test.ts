@@ -25,13 +25,15 @@ test('the contenders take turns, every round with another of them first', async 
 
 test('the command line chooses cases, rounds and the model', () => {
   const parse = (...args: string[]) => parseBenchOptions(args, ['prefill', 'decode'])
-  assert.deepEqual(parse(), { quick: false, cases: [], rounds: undefined, models: ['q4_k_m', 'q4_0'] })
+  assert.deepEqual(parse(), { quick: false, cases: [], rounds: undefined, models: ['q4_k_m', 'q4_0'], update: false })
   assert.deepEqual(parse('--quick', '--cases', 'decode,prefill', '--rounds', '7', '--model', 'q4_0'), {
     quick: true,
     cases: ['decode', 'prefill'],
     rounds: 7,
     models: ['q4_0'],
+    update: false,
   })
+  assert.equal(parse('--update', '--cases', 'decode').update, true)
 })
 
 test('a wrong command line says what was expected', () => {
@@ -45,6 +47,8 @@ test('a wrong command line says what was expected', () => {
   refused(/--rounds but received many/, '--rounds', 'many')
   refused(/q4_k_m or q4_0 for --model but received f16/, '--model', 'f16')
   refused(/--fast/, '--fast')
+  refused(/--update goes with --cases/, '--update')
+  refused(/not with --quick/, '--update', '--cases', 'decode', '--quick')
   refused(/more/, 'more')
 })
 

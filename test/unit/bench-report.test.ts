@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { chartSvg } from '../../bench/report/chart.js'
 import { resultsMarkdown } from '../../bench/report/markdown.js'
-import { type Measurement, quantile, type Results, ratio, summarize } from '../../bench/report/results.js'
+import { type Measurement, quantile, type Results, ratio, summarize, updated } from '../../bench/report/results.js'
 import { alignedTable, digits, markdownTable, measurementTable, targetTable } from '../../bench/report/table.js'
 import { judge, TARGETS } from '../../bench/report/targets.js'
 
@@ -179,6 +179,45 @@ test('the page of results names machine, versions, command, verdicts and what fa
     assert.ok(page.includes(text), text)
   }
   assert.ok(page.endsWith('\n') && !page.includes('\n\n\n'))
+})
+
+test('what is measured again takes the place of the same figures of the whole run', () => {
+  const facts = { machine: { Machine: 'two cores', Threads: '2', 'Load average before': '0.1' } }
+  const versions = { phi2: '1.2.3 (a)', 'node-llama-cpp': '3', 'Node.js': '20' }
+  const common = { format: 'phi2-bench', version: 1, settings: {}, failures: [], ...facts, versions } as const
+  const whole: Results = {
+    ...common,
+    date: 'Monday',
+    command: 'npm run bench',
+    measurements: [measurement('decode-1', { phi2: [1] }), measurement('load', { phi2: [2] })],
+    failures: [
+      { name: 'streams (q4_k_m)', reason: 'broken' },
+      { name: 'load (q4_0)', reason: 'no memory' },
+    ],
+  }
+  const part: Results = {
+    ...common,
+    date: 'Tuesday',
+    command: 'npm run bench -- --update --cases decode,streams',
+    machine: { ...facts.machine, 'Load average before': '0.2' },
+    versions: { ...versions, phi2: '1.2.3 (b)' },
+    measurements: [measurement('decode-1', { phi2: [9] }), measurement('decode-8', { phi2: [8] })],
+  }
+  const results = updated(whole, part, ['decode (q4_k_m)', 'streams (q4_k_m)'])
+  assert.deepEqual(
+    results.measurements.map(({ id, values }) => [id, values.phi2]),
+    [
+      ['decode-1', [9]],
+      ['load', [2]],
+      ['decode-8', [8]],
+    ],
+  )
+  assert.deepEqual(results.failures, [{ name: 'load (q4_0)', reason: 'no memory' }])
+  assert.ok(
+    resultsMarkdown(results, [], []).includes(`- Measured again on Tuesday by \`${part.command}\`, with phi2 1.2.3 (b)`),
+  )
+  const elsewhere = { ...part, machine: { ...facts.machine, Machine: 'eight cores' } }
+  assert.throws(() => updated(whole, elsewhere, []), /says Machine: two cores; now it is eight cores/)
 })
 
 test('every target is a ratio or a figure with one limit', () => {
