@@ -1,9 +1,5 @@
-import { existsSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { dirname, join, resolve } from 'node:path'
-import { Phi2Error } from './errors.js'
+import { openAddon } from './load-addon.js'
 import type { NativeTask } from './native-task.js'
-import { packageRoot, realPath } from './package-root.js'
 import type { DeviceInfo, ModelInfo, Speculate, StopRule } from './types.js'
 
 /** The whole boundary to C++: what `phi2.node` exports. Option names are already llama.cpp's here (see `options.ts`). */
@@ -278,48 +274,10 @@ export interface NativeUtf8Assembler {
 let loaded: NativeAddon | undefined
 
 /**
- * Finds and loads `phi2.node`: `PHI2_BINDING` → the local build → the platform package.
- * @throws {Phi2Error} `PHI2_BINDING_NOT_FOUND` naming the platform, what was tried and the remedies.
+ * Finds and loads `phi2.node`: `PHI2_BINDING` → the local build → the platform's package.
+ * @throws {Phi2Error} `PHI2_BINDING_NOT_FOUND` naming the platform, what is missing or wrong, and the remedies.
  */
 export function loadAddon(): NativeAddon {
-  loaded ??= load()
+  loaded ??= openAddon()
   return loaded
-}
-
-function load(): NativeAddon {
-  const require = createRequire(import.meta.url)
-  const platform = `${process.platform}-${process.arch}`
-  const tried: string[] = []
-  const open = (path: string): NativeAddon => {
-    const addon = require(path) as NativeAddon
-    addon.initBackend(dirname(path))
-    process.once('exit', () => addon.stopForExit())
-    return addon
-  }
-
-  const given = process.env.PHI2_BINDING
-  const local = given ? resolve(given) : realPath(join(packageRoot(), 'build', 'Release', 'phi2.node'))
-  if (given || existsSync(local)) {
-    try {
-      return open(local)
-    } catch (cause) {
-      const remedy = given ? 'Correct PHI2_BINDING or unset it.' : 'Build it again with `npm run build`.'
-      throw new Phi2Error('PHI2_BINDING_NOT_FOUND', `${local} cannot be loaded: ${message(cause)} ${remedy}`, { cause })
-    }
-  }
-  tried.push(`${local} (missing)`)
-  try {
-    return open(realPath(require.resolve(`@phi2/${platform}/phi2.node`)))
-  } catch (cause) {
-    tried.push(`@phi2/${platform} (${message(cause).split('\n')[0]})`)
-  }
-  throw new Phi2Error(
-    'PHI2_BINDING_NOT_FOUND',
-    `The native addon for ${platform} was not found. Tried: ${tried.join('; ')}. ` +
-      'In a checkout run `npm run build`; installed from a registry, install again without --omit=optional.',
-  )
-}
-
-function message(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause)
 }

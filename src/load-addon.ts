@@ -1,0 +1,70 @@
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join, resolve } from 'node:path'
+import { type AddonFacts, brokenAddon, missingAddon } from './addon-missing.js'
+import { Phi2Error } from './errors.js'
+import type { NativeAddon } from './native.js'
+import { moduleUrl, packageRoot, platformPackages, realPath } from './package-root.js'
+
+const platform = `${process.platform}-${process.arch}`
+
+/** The first of: the file that `PHI2_BINDING` names, the local build, the platform's package. */
+export function openAddon(): NativeAddon {
+  const given = process.env.PHI2_BINDING
+  if (given) return open(resolve(given), 'Correct PHI2_BINDING or unset it.')
+
+  const local = realPath(join(packageRoot(), 'build', 'Release', 'phi2.node'))
+  if (existsSync(local)) return open(local, `Build it again with \`${isCheckout() ? 'npm run' : 'npx phi2'} build\`.`)
+
+  const installed = find(`@phi2/${platform}/phi2.node`)
+  if (installed === undefined) throw new Phi2Error('PHI2_BINDING_NOT_FOUND', missingAddon(facts(), local))
+  return open(realPath(installed), 'Remove node_modules and install again.')
+}
+
+function open(path: string, remedy: string): NativeAddon {
+  try {
+    const addon = createRequire(moduleUrl())(path) as NativeAddon
+    addon.initBackend(dirname(path))
+    process.once('exit', () => addon.stopForExit())
+    return addon
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new Phi2Error('PHI2_BINDING_NOT_FOUND', brokenAddon(facts(), path, reason, remedy), { cause })
+  }
+}
+
+/**
+ * The path of a package's file. As this package sees it, which in pnpm's layout is the only one that does; and as a
+ * bundle with this code sees it.
+ */
+function find(request: string): string | undefined {
+  for (const from of [join(packageRoot(), 'package.json'), moduleUrl()]) {
+    try {
+      return createRequire(from).resolve(request)
+    } catch {
+      // Not from there.
+    }
+  }
+  return undefined
+}
+
+function facts(): AddonFacts {
+  const packages = platformPackages()
+  const foreign = packages.find((name) => name !== `@phi2/${platform}` && find(`${name}/package.json`) !== undefined)
+  return { platform, libc: libcVersion(), packages, foreign }
+}
+
+function libcVersion(): string | undefined {
+  if (process.platform !== 'linux') return undefined
+  try {
+    const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } }
+    return header.glibcVersionRuntime ?? 'musl'
+  } catch {
+    // Not every runtime that is like Node has reports.
+    return undefined
+  }
+}
+
+function isCheckout(): boolean {
+  return platformPackages().length === 0
+}
