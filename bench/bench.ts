@@ -43,7 +43,7 @@ async function main(options: BenchOptions): Promise<number> {
   const started = Date.now()
   say('Compiles the package, builds llama.cpp’s tools, installs node-llama-cpp, makes the models …')
   compilePackage()
-  const tools = buildEngineTools(['llama-bench', 'llama-batched-bench'])
+  const tools = await buildEngineTools(['llama-bench', 'llama-batched-bench'])
   const peer = installPeer()
   const models = await synthesizeModels(options.models)
   const threads = defaultThreads(FULL_SIZE_BYTES)

@@ -2,16 +2,17 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import { BuildError, engineSources } from '../scripts/engine.js'
+import { buildError } from '../src/builder/run.js'
+import { engineSources } from '../src/builder/sources.js'
 import { packageRoot } from '../src/package-root.js'
 
 /**
  * Builds tools of llama.cpp from the pinned sources into build/bench/engine, with the compiler, the features and the
  * flags that the addon was built with, and gives the folder of the programs. The first time it takes some minutes.
  */
-export function buildEngineTools(tools: readonly string[]): string {
+export async function buildEngineTools(tools: readonly string[]): Promise<string> {
   const folder = join(packageRoot(), 'build', 'bench', 'engine')
-  configure(folder, ['-S', engineSources(), '-B', folder, ...definitions()])
+  configure(folder, ['-S', await engineSources(join(packageRoot(), 'build')), '-B', folder, ...definitions()])
   const jobs = String(availableParallelism())
   run('cmake', ['--build', folder, '--config', 'Release', '--parallel', jobs, '--target', ...tools])
   return join(folder, 'bin')
@@ -53,7 +54,7 @@ function definitions(): string[] {
 
 function addonCache(): Map<string, string> {
   const path = join(packageRoot(), 'build', 'CMakeCache.txt')
-  if (!existsSync(path)) throw new BuildError('The addon was not built here: run `npm run build` first.')
+  if (!existsSync(path)) throw buildError('The addon was not built here: run `npm run build` first.')
   const lines = readFileSync(path, 'utf8').split('\n')
   const entries = lines.map((line) => /^(\w+):(?:BOOL|STRING|FILEPATH|INTERNAL)=(.+)$/.exec(line))
   return new Map(entries.flatMap((entry) => (entry ? [[entry[1]!, entry[2]!]] : [])))
@@ -62,8 +63,6 @@ function addonCache(): Map<string, string> {
 function run(command: string, args: readonly string[]): void {
   const { status, error } = spawnSync(command, args, { stdio: ['ignore', 'ignore', 'inherit'] })
   if (status !== 0) {
-    throw new BuildError(
-      `${command} ${args.slice(0, 4).join(' ')} … failed: ${error?.message ?? `exit code ${status}`}`,
-    )
+    throw buildError(`${command} ${args.slice(0, 4).join(' ')} … failed: ${error?.message ?? `exit code ${status}`}`)
   }
 }

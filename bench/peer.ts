@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { BuildError, npmCommand } from '../scripts/engine.js'
+import { npmCommand } from '../src/builder/fetch.js'
+import { buildError } from '../src/builder/run.js'
 import { packageRoot } from '../src/package-root.js'
 
 const PEER = 'node-llama-cpp'
@@ -23,7 +24,7 @@ export function installPeer(): string {
   const folder = join(packageRoot(), 'bench')
   const version = peerVersion()
   const platform = PLATFORMS[`${process.platform}-${process.arch}`]
-  if (platform === undefined) throw new BuildError(`${PEER} has no package for ${process.platform}-${process.arch}.`)
+  if (platform === undefined) throw buildError(`${PEER} has no package for ${process.platform}-${process.arch}.`)
   const installed = [PEER, `@${PEER}/${platform}`].every((name) => versionIn(folder, name) === version)
   if (!installed) install(folder, `@${PEER}/${platform}@${version}`)
   return join(folder, 'node_modules', PEER, 'dist', 'index.js')
@@ -49,5 +50,5 @@ function install(folder: string, platformPackage: string): void {
     stdio: ['ignore', 'ignore', 'inherit'],
   })
   if (status !== 0)
-    throw new BuildError(`Could not install ${platformPackage}: ${error?.message ?? `npm ended with ${status}`}`)
+    throw buildError(`Could not install ${platformPackage}: ${error?.message ?? `npm ended with ${status}`}`)
 }

@@ -35,7 +35,7 @@ const CONTEXT_SIZES = [64, 128, 256, 512, 1024]
 const CONTEXT_SIZE = 512
 const BATCH_SIZE = 512
 
-const tools = buildEngineTools(['llama-perplexity', 'llama-imatrix'])
+const tools = await buildEngineTools(['llama-perplexity', 'llama-imatrix'])
 const folder = await mkdtemp(join(tmpdir(), 'phi2-bench-'))
 
 interface Output {

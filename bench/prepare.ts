@@ -4,7 +4,8 @@ import { mkdir } from 'node:fs/promises'
 import { cpus, loadavg, release, totalmem, type } from 'node:os'
 import { join } from 'node:path'
 import { synth } from '../gguf/index.js'
-import { BuildError, npmCommand } from '../scripts/engine.js'
+import { npmCommand } from '../src/builder/fetch.js'
+import { buildError } from '../src/builder/run.js'
 import { tinyModelPath } from '../src/models/resolve.js'
 import { loadAddon } from '../src/native.js'
 import { packageRoot, packageVersion } from '../src/package-root.js'
@@ -25,7 +26,7 @@ export function compilePackage(): void {
     shell: npm.command === 'npm.cmd',
     stdio: ['ignore', 'ignore', 'inherit'],
   })
-  if (status !== 0) throw new BuildError('`npm run compile` failed.')
+  if (status !== 0) throw buildError('`npm run compile` failed.')
 }
 
 /** Full-size models with random weights: they answer nonsense, and compute what a trained model of the type computes. */

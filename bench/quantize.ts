@@ -22,7 +22,7 @@ const SMALL = { layers: 16, embeddingSize: 256, heads: 2 }
 const TEXT = readFileSync(join(packageRoot(), 'test', 'fixtures', 'evaluation.txt'), 'utf8')
 
 async function main(given: string | undefined): Promise<void> {
-  const tool = join(buildEngineTools(['llama-quantize']), 'llama-quantize')
+  const tool = join(await buildEngineTools(['llama-quantize']), 'llama-quantize')
   const folder = await mkdtemp(join(tmpdir(), 'phi2-bench-'))
   try {
     const from = given ?? (await synth({ ...SMALL, to: join(folder, 'f16.gguf'), type: 'f16' })).path

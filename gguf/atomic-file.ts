@@ -90,8 +90,8 @@ export async function writeFolderAtomically<T>(
   })
 }
 
-/** A folder with files in it cannot be renamed over, so the older one steps aside, and back again if that fails. */
-async function replaceFolder(path: string, by: string): Promise<void> {
+/** Gives the folder `by` the name `path`. One with files in it cannot be renamed over: it steps aside, and back again if that fails. */
+export async function replaceFolder(path: string, by: string): Promise<void> {
   const older = temporaryName(path)
   await rename(path, older).catch(ignoreMissing)
   try {

@@ -2,26 +2,32 @@
 //   --debug      unoptimized, into build/Debug
 //   --portable   every CPU variant, chosen at run time, instead of this machine's features
 //   --cuda       the CUDA backend too (needs nvcc and cuBLAS; CMAKE_CUDA_ARCHITECTURES is heeded)
-//   --verbose    CMake's own output
+//   --vulkan     the Vulkan backend too (needs the Vulkan SDK)
+//   --verbose    shows what CMake and the compilers print
 //   -DNAME=VALUE passed on to CMake
-import { buildNative, runScript } from './native-build.js'
+import { join } from 'node:path'
+import { compileAddon } from '../src/builder/compile.js'
+import { BuildProgressLine } from '../src/cli/build-progress.js'
+import { packageRoot } from '../src/package-root.js'
+import { runScript } from './run-script.js'
 
-function cmakeDefinitions(args: readonly string[]): string[] {
-  const definitions = args.filter((arg) => arg.startsWith('-D')).map((arg) => arg.slice(2))
-  if (args.includes('--portable')) definitions.push('PHI2_PORTABLE=ON')
-  if (args.includes('--cuda')) {
-    definitions.push('GGML_CUDA=ON')
-    const architectures = process.env.CMAKE_CUDA_ARCHITECTURES
-    if (architectures) definitions.push(`CMAKE_CUDA_ARCHITECTURES=${architectures}`)
-  }
-  return definitions
-}
-
+const { stderr } = process
 const args = process.argv.slice(2)
-runScript(() =>
-  buildNative({
-    definitions: cmakeDefinitions(args),
+const verbose = args.includes('--verbose')
+
+await runScript(async (signal) => {
+  const progress = new BuildProgressLine(stderr, verbose)
+  const started = Date.now()
+  await compileAddon({
+    folder: join(packageRoot(), 'build'),
     debug: args.includes('--debug'),
-    verbose: args.includes('--verbose'),
-  }),
-)
+    portable: args.includes('--portable'),
+    cuda: args.includes('--cuda'),
+    vulkan: args.includes('--vulkan'),
+    definitions: args.filter((arg) => arg.startsWith('-D')).map((arg) => arg.slice(2)),
+    signal,
+    onProgress: progress.update,
+    onLine: verbose ? (line) => stderr.write(`${line}\n`) : undefined,
+  }).finally(() => progress.end())
+  stderr.write(`phi2: native addon ready after ${Math.round((Date.now() - started) / 1000)} s\n`)
+})

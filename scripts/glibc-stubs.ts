@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { buildError } from '../src/builder/run.js'
 import { packageRoot } from '../src/package-root.js'
 import { type ElfExport, readElf } from './elf.js'
-import { BuildError } from './engine.js'
 import { isNewer } from './symbols.js'
 
 /**
@@ -63,12 +63,12 @@ function glibcVersion({ version }: ElfExport): string | undefined {
 
 function findLibrary(cc: string, name: string): string {
   const path = run(cc, [`-print-file-name=${name}`]).trim()
-  if (path === name) throw new BuildError(`${cc} does not find ${name}.`)
+  if (path === name) throw buildError(`${cc} does not find ${name}.`)
   return path
 }
 
 function run(command: string, args: readonly string[]): string {
   const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8' })
-  if (status !== 0) throw new BuildError(`${command} ${args.join(' ')} failed: ${error?.message ?? stderr}`)
+  if (status !== 0) throw buildError(`${command} ${args.join(' ')} failed: ${error?.message ?? stderr}`)
   return stdout
 }

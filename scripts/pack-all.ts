@@ -4,12 +4,12 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { packageRoot } from '../src/package-root.js'
-import { runScript } from './native-build.js'
 import { packMain, packPlatform, type Tarball } from './packages.js'
+import { runScript } from './run-script.js'
 import { findTarget, targets } from './targets.js'
 
 const names = process.argv.slice(2)
-runScript(() => {
+await runScript(async () => {
   const destination = join(packageRoot(), 'build', 'packages')
   rmSync(destination, { recursive: true, force: true })
   const wanted = names.length > 0 ? names.map(findTarget) : targets

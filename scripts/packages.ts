@@ -2,8 +2,9 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { npmCommand } from '../src/builder/fetch.js'
+import { buildError } from '../src/builder/run.js'
 import { packageRoot, packageVersion } from '../src/package-root.js'
-import { BuildError, npmCommand } from './engine.js'
 import { packageFolder, platformManifest, type Target, targets } from './targets.js'
 
 export interface Tarball {
@@ -23,7 +24,7 @@ export function packFolder(folder: string, destination: string): Tarball {
     shell: npm.command === 'npm.cmd',
     env: { ...process.env, npm_config_dry_run: 'false', npm_config_loglevel: 'error' },
   })
-  if (status !== 0) throw new BuildError(`Could not pack ${folder}: ${error?.message ?? stderr}`)
+  if (status !== 0) throw buildError(`Could not pack ${folder}: ${error?.message ?? stderr}`)
   const packed = JSON.parse(stdout.slice(stdout.search(/[[{]/))) as Record<string, PackedFile>
   const { filename, size, unpackedSize } = Object.values(packed)[0]!
   return { path: join(destination, filename), bytes: size, unpackedBytes: unpackedSize }
@@ -45,7 +46,7 @@ export function packMain(destination: string): Tarball {
   try {
     const { path } = packFolder(packageRoot(), work)
     const { status } = spawnSync('tar', ['-xzf', path, '-C', work])
-    if (status !== 0) throw new BuildError(`Could not unpack ${path}.`)
+    if (status !== 0) throw buildError(`Could not unpack ${path}.`)
     const folder = join(work, 'package')
     const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Record<string, unknown>
     writeFileSync(join(folder, 'package.json'), `${JSON.stringify(publishedManifest(manifest), null, 2)}\n`)
@@ -65,11 +66,11 @@ export function publishedManifest(checkout: Record<string, unknown>): Record<str
 export function packPlatform(target: Target, destination: string): Tarball {
   const { name, version } = platformManifest(target)
   if (version !== packageVersion()) {
-    throw new BuildError(`${name} is ${version} but phi2 is ${packageVersion()}. \`npm version\` sets both.`)
+    throw buildError(`${name} is ${version} but phi2 is ${packageVersion()}. \`npm version\` sets both.`)
   }
   const folder = packageFolder(target)
   if (!existsSync(join(folder, 'phi2.node'))) {
-    throw new BuildError(`There are no libraries in ${folder}. \`npm run prebuilt -- ${target.name}\` makes them.`)
+    throw buildError(`There are no libraries in ${folder}. \`npm run prebuilt -- ${target.name}\` makes them.`)
   }
   return packFolder(folder, destination)
 }

@@ -4,41 +4,55 @@
 // Then it checks what the libraries ask of the system, and how large the package is when it is packed.
 import { spawnSync } from 'node:child_process'
 import { chmodSync, copyFileSync, readdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { compileAddon } from '../src/builder/compile.js'
+import { buildError } from '../src/builder/run.js'
+import { engineSources } from '../src/builder/sources.js'
+import { findToolchain } from '../src/builder/toolchain.js'
+import { BuildProgressLine } from '../src/cli/build-progress.js'
 import { packageRoot } from '../src/package-root.js'
-import { BuildError, engineSources } from './engine.js'
 import { makeGlibcStubs } from './glibc-stubs.js'
-import { buildNative, runScript } from './native-build.js'
 import { packFolder } from './packages.js'
+import { runScript } from './run-script.js'
 import { checkSymbols } from './symbols.js'
 import { findTarget, HOST, packageFolder, type Target } from './targets.js'
-import { findToolchain } from './toolchain.js'
 
 const LARGEST_PACKAGE = 15e6
 
-function prebuild(target: Target): void {
+async function prebuild(target: Target, signal: AbortSignal): Promise<void> {
   const folder = join(packageRoot(), 'build', 'prebuilt', target.name)
-  const { name, toolchainFile, baseline } = target
-  if (!toolchainFile && name !== HOST)
-    throw new BuildError(`${name} can only be built on such a machine; this is ${HOST}.`)
-  const definitions = ['PHI2_PORTABLE=ON']
+  const { name, baseline } = target
+  // On such a machine it takes that machine's own compilers.
+  const toolchainFile = name === HOST ? undefined : target.toolchainFile
+  if (!toolchainFile && name !== HOST) throw buildError(`${name} can only be built on such a machine; this is ${HOST}.`)
+  const prefix = toolchainFile ? target.prefix : ''
+  const definitions: string[] = []
   if (baseline?.GLIBC) {
     const stubs = join(packageRoot(), 'build', 'prebuilt', `${name}-glibc`)
-    makeGlibcStubs(
-      stubs,
-      baseline.GLIBC,
-      target.prefix ? `${target.prefix}gcc` : (findToolchain().compilers?.cc ?? 'cc'),
-    )
+    makeGlibcStubs(stubs, baseline.GLIBC, prefix ? `${prefix}gcc` : (findToolchain().compilers?.cc ?? 'cc'))
     definitions.push(`PHI2_GLIBC_STUBS=${stubs}`)
   }
   say(`${name}:`)
-  const libraries = fill(target, buildNative({ folder, definitions, toolchainFile }))
+  const sources = join(packageRoot(), 'build')
+  const progress = new BuildProgressLine(process.stderr)
+  const addon = await compileAddon({
+    folder,
+    sources,
+    portable: true,
+    definitions,
+    toolchainFile: toolchainFile && join(packageRoot(), toolchainFile),
+    signal,
+    onProgress: progress.update,
+  }).finally(() => progress.end())
+  const libraries = fill(target, dirname(addon), `${prefix ?? ''}strip`)
+  copyFileSync(join(packageRoot(), 'LICENSE'), join(packageFolder(target), 'LICENSE'))
+  copyFileSync(join(await engineSources(sources), 'LICENSE'), join(packageFolder(target), 'LICENSE-llama.cpp'))
   if (baseline) report(libraries, baseline)
   measure(target)
 }
 
 /** Puts the libraries into the package's folder, stripped, and gives their paths. */
-function fill(target: Target, built: string): string[] {
+function fill(target: Target, built: string, strip: string): string[] {
   const folder = packageFolder(target)
   const isLibrary = (file: string) => file.endsWith('.node') || file.endsWith(target.extension)
   for (const file of readdirSync(folder).filter(isLibrary)) rmSync(join(folder, file))
@@ -50,12 +64,9 @@ function fill(target: Target, built: string): string[] {
       chmodSync(path, 0o755)
       return path
     })
-  if (paths.length < 5)
-    throw new BuildError(`Expected the addon and the engine's libraries in ${built}, found too few.`)
-  const { status, error } = spawnSync(`${target.prefix ?? ''}strip`, stripOptions(target, paths), { stdio: 'inherit' })
-  if (status !== 0) throw new BuildError(`Could not strip the libraries: ${error?.message ?? `exit code ${status}`}`)
-  copyFileSync(join(packageRoot(), 'LICENSE'), join(folder, 'LICENSE'))
-  copyFileSync(join(engineSources(), 'LICENSE'), join(folder, 'LICENSE-llama.cpp'))
+  if (paths.length < 5) throw buildError(`Expected the addon and the engine's libraries in ${built}, found too few.`)
+  const { status, error } = spawnSync(strip, stripOptions(target, paths), { stdio: 'inherit' })
+  if (status !== 0) throw buildError(`Could not strip the libraries: ${error?.message ?? `exit code ${status}`}`)
   return paths
 }
 
@@ -74,14 +85,14 @@ function report(libraries: readonly string[], baseline: Readonly<Record<string, 
   say(`  libraries of the system: ${needed.join(', ')}`)
   const allowed = Object.entries(baseline).map(([name, version]) => `${name} ${version}`)
   if (problems.length > 0) {
-    throw new BuildError(`The baseline is ${allowed.join(', ')}, but\n  ${problems.join('\n  ')}`)
+    throw buildError(`The baseline is ${allowed.join(', ')}, but\n  ${problems.join('\n  ')}`)
   }
 }
 
 function measure(target: Target): void {
   const { bytes, unpackedBytes } = packFolder(packageFolder(target), join(packageRoot(), 'build', 'packages'))
   say(`  packed ${megabytes(bytes)}, unpacked ${megabytes(unpackedBytes)}`)
-  if (bytes > LARGEST_PACKAGE) throw new BuildError(`The package may have ${megabytes(LARGEST_PACKAGE)} at most.`)
+  if (bytes > LARGEST_PACKAGE) throw buildError(`The package may have ${megabytes(LARGEST_PACKAGE)} at most.`)
 }
 
 function megabytes(bytes: number): string {
@@ -93,6 +104,6 @@ function say(line: string): void {
 }
 
 const names = process.argv.slice(2)
-runScript(() => {
-  for (const name of names.length > 0 ? names : [HOST]) prebuild(findTarget(name))
+await runScript(async (signal) => {
+  for (const name of names.length > 0 ? names : [HOST]) await prebuild(findTarget(name), signal)
 })

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { buildError } from '../src/builder/run.js'
 import { packageRoot } from '../src/package-root.js'
-import { BuildError } from './engine.js'
 
 /** A platform that has a package of prebuilt libraries. What npm must know of it stands in `npm/NAME/package.json`. */
 export interface Target {
@@ -28,7 +28,7 @@ export const HOST = `${process.platform}-${process.arch}`
 export function findTarget(name: string): Target {
   const target = targets.find((candidate) => candidate.name === name)
   if (target) return target
-  throw new BuildError(`Expected one of ${targets.map((known) => known.name).join(', ')} but received ${name}.`)
+  throw buildError(`Expected one of ${targets.map((known) => known.name).join(', ')} but received ${name}.`)
 }
 
 /** The tracked folder that the libraries are put into. */

@@ -6,10 +6,10 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { forgetOtherConfiguration } from '../src/builder/configuration.js'
+import { engineSources } from '../src/builder/sources.js'
+import { describeMissing, findToolchain, onPath, type Toolchain } from '../src/builder/toolchain.js'
 import { packageRoot } from '../src/package-root.js'
-import { forgetOtherConfiguration } from './configuration.js'
-import { engineSources } from './engine.js'
-import { findToolchain, installHint, onPath, type Toolchain } from './toolchain.js'
 
 const builds = [
   { name: 'address', sanitizers: 'address,undefined', folder: 'core-tests' },
@@ -18,26 +18,25 @@ const builds = [
 
 type Build = (typeof builds)[number]
 
-function main(args: readonly string[]): void {
+async function main(args: readonly string[]): Promise<void> {
   const toolchain = findToolchain()
-  if (toolchain.missing.length > 0) {
-    fail(`the C++ tests need ${toolchain.missing.join(', ')}. Install with:\n  ${installHint(toolchain.missing)}`)
-  }
+  if (toolchain.missing.length > 0) fail(describeMissing(toolchain.missing, 'Testing the C++'))
   const unknown = args.find((arg) => builds.every(({ name }) => name !== arg))
   if (unknown !== undefined) fail(`expected ${builds.map(({ name }) => name).join(' or ')} but received ${unknown}.`)
 
   const wanted = builds.filter(({ name }) => args.length === 0 || args.includes(name))
   const usable = wanted.filter((build) => works(build, toolchain))
-  for (const build of usable) buildAndTest(build.folder, build.sanitizers, toolchain)
-  if (usable.length === 0) buildAndTest('core-tests', '', toolchain)
+  const engine = await engineSources(join(packageRoot(), 'build'))
+  for (const build of usable) buildAndTest(build.folder, build.sanitizers, engine, toolchain)
+  if (usable.length === 0) buildAndTest('core-tests', '', engine, toolchain)
 }
 
-function buildAndTest(folder: string, sanitizers: string, { compilers }: Toolchain): void {
+function buildAndTest(folder: string, sanitizers: string, engine: string, { compilers }: Toolchain): void {
   const root = packageRoot()
   const path = join(root, 'build', folder)
   const configure = ['-S', root, '-B', path, '-DPHI2_ADDON=OFF', '-DPHI2_TESTS=ON', `-DPHI2_SANITIZE=${sanitizers}`]
   // With the engine's assertions.
-  configure.push('-DCMAKE_BUILD_TYPE=Debug', `-DLLAMA_CPP_DIR=${engineSources()}`)
+  configure.push('-DCMAKE_BUILD_TYPE=Debug', `-DLLAMA_CPP_DIR=${engine}`)
   if (compilers) configure.push(`-DCMAKE_C_COMPILER=${compilers.cc}`, `-DCMAKE_CXX_COMPILER=${compilers.cxx}`)
   if (onPath('ninja')) configure.push('-G', 'Ninja')
   forgetOtherConfiguration(path, configure)
@@ -92,4 +91,4 @@ function fail(message: string): never {
   process.exit(1)
 }
 
-main(process.argv.slice(2))
+await main(process.argv.slice(2))

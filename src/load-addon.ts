@@ -2,19 +2,25 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { type AddonFacts, brokenAddon, missingAddon } from './addon-missing.js'
+import { builtFolder } from './builder/place.js'
 import { Phi2Error } from './errors.js'
 import type { NativeAddon } from './native.js'
 import { moduleUrl, packageRoot, platformPackages, realPath } from './package-root.js'
 
 const platform = `${process.platform}-${process.arch}`
 
-/** The first of: the file that `PHI2_BINDING` names, the local build, the platform's package. */
+/** The first of: the file that `PHI2_BINDING` names, the local build, what `phi2 build` made, the platform's package. */
 export function openAddon(): NativeAddon {
   const given = process.env.PHI2_BINDING
   if (given) return open(resolve(given), 'Correct PHI2_BINDING or unset it.')
 
   const local = realPath(join(packageRoot(), 'build', 'Release', 'phi2.node'))
-  if (existsSync(local)) return open(local, `Build it again with \`${isCheckout() ? 'npm run' : 'npx phi2'} build\`.`)
+  if (existsSync(local)) return open(local, 'Build it again with `npm run build`.')
+
+  const built = join(builtFolder(), 'phi2.node')
+  if (existsSync(built)) {
+    return open(built, 'Build it again with `npx phi2 build`, or remove it with `npx phi2 build --remove`.')
+  }
 
   const installed = find(`@phi2/${platform}/phi2.node`)
   if (installed === undefined) throw new Phi2Error('PHI2_BINDING_NOT_FOUND', missingAddon(facts(), local))
@@ -63,8 +69,4 @@ function libcVersion(): string | undefined {
     // Not every runtime that is like Node has reports.
     return undefined
   }
-}
-
-function isCheckout(): boolean {
-  return platformPackages().length === 0
 }

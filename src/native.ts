@@ -274,7 +274,7 @@ export interface NativeUtf8Assembler {
 let loaded: NativeAddon | undefined
 
 /**
- * Finds and loads `phi2.node`: `PHI2_BINDING` → the local build → the platform's package.
+ * Finds and loads `phi2.node`: `PHI2_BINDING` → the local build → what `phi2 build` made → the platform's package.
  * @throws {Phi2Error} `PHI2_BINDING_NOT_FOUND` naming the platform, what is missing or wrong, and the remedies.
  */
 export function loadAddon(): NativeAddon {

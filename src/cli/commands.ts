@@ -21,6 +21,7 @@ const commands: readonly CommandEntry[] = [
   entry('perplexity', async () => (await import('./perplexity.js')).perplexity),
   entry('bench', async () => (await import('./bench.js')).bench),
   entry('tune', async () => (await import('./tune.js')).tune),
+  entry('build', async () => (await import('./build.js')).build),
   entry('doctor', async () => (await import('./doctor.js')).doctor),
   entry('synth', async () => (await import('./synth.js')).synth),
 ]

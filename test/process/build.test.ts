@@ -14,7 +14,7 @@ const root = packageRoot()
 function freshCheckout(): string {
   const folder = join(temporaryFolder(), 'checkout')
   mkdirSync(join(folder, 'native'), { recursive: true })
-  for (const name of ['package.json', 'scripts', 'src', 'native/llama.cpp.json']) {
+  for (const name of ['package.json', 'scripts', 'src', 'native/llama.cpp.json', 'native/node-api.json']) {
     cpSync(join(root, name), join(folder, name), { recursive: true })
   }
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
@@ -52,7 +52,7 @@ test('what is missing for a build is named in one error, with the command that i
   assert.equal(status, 1)
   assert.equal(
     stderr,
-    'phi2: Building needs cmake, git, a C++17 compiler (g++ or clang++), not found here. Install with:\n  sudo apt-get install -y cmake git g++\n',
+    'phi2: Building needs cmake, git, a C++17 compiler (g++ or clang++), not found here. Install with `sudo apt-get install -y cmake git g++`.\n',
   )
 })
 
@@ -65,7 +65,7 @@ for (const [missing, others] of [
     assert.equal(status, 1)
     assert.equal(
       stderr,
-      `phi2: Building needs ${missing}, not found here. Install with:\n  sudo apt-get install -y ${missing}\n`,
+      `phi2: Building needs ${missing}, not found here. Install with \`sudo apt-get install -y ${missing}\`.\n`,
     )
   })
 }
@@ -130,7 +130,7 @@ test('LLAMA_CPP_DIR must hold llama.cpp', () => {
 test('a second build has nothing to do', () => {
   const addon = join(root, 'build', 'Release', 'phi2.node')
   const built = statSync(addon).mtimeMs
-  const { status, stderr } = build(root, {})
+  const { status, stderr } = build(root, { LLAMA_CPP_DIR: process.env.LLAMA_CPP_DIR ?? '' })
   assert.equal(status, 0, stderr)
   assert.equal(statSync(addon).mtimeMs, built)
 })

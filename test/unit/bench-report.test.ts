@@ -214,7 +214,9 @@ test('what is measured again takes the place of the same figures of the whole ru
   )
   assert.deepEqual(results.failures, [{ name: 'load (q4_0)', reason: 'no memory' }])
   assert.ok(
-    resultsMarkdown(results, [], []).includes(`- Measured again on Tuesday by \`${part.command}\`, with phi2 1.2.3 (b)`),
+    resultsMarkdown(results, [], []).includes(
+      `- Measured again on Tuesday by \`${part.command}\`, with phi2 1.2.3 (b)`,
+    ),
   )
   const elsewhere = { ...part, machine: { ...facts.machine, Machine: 'eight cores' } }
   assert.throws(() => updated(whole, elsewhere, []), /says Machine: two cores; now it is eight cores/)
