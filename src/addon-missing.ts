@@ -54,7 +54,7 @@ export function brokenAddon({ platform, libc }: AddonFacts, path: string, reason
   return `${start}: ${reason} ${remedy}`
 }
 
-const buildIt = 'Or build it here, which needs a C++ compiler: `npx phi2 build`.'
+const buildIt = '`npx phi2 build` builds it here, with a C++ compiler.'
 
 function platformOf(name: string): string {
   return name.replace('@phi2/', '')

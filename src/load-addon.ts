@@ -63,8 +63,11 @@ function facts(): AddonFacts {
 function libcVersion(): string | undefined {
   if (process.platform !== 'linux') return undefined
   try {
-    const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } }
-    return header.glibcVersionRuntime ?? 'musl'
+    const { header, sharedObjects } = process.report.getReport() as {
+      header: { glibcVersionRuntime?: string }
+      sharedObjects?: string[]
+    }
+    return header.glibcVersionRuntime ?? (sharedObjects?.some((path) => path.includes('musl')) ? 'musl' : undefined)
   } catch {
     // Not every runtime that is like Node has reports.
     return undefined

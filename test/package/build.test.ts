@@ -14,9 +14,9 @@ import {
 } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { before, test } from 'node:test'
-import { packMain } from '../../scripts/packages.js'
 import { packageRoot, packageVersion } from '../../src/package-root.js'
 import { temporaryFolder } from '../helpers/model.js'
+import { tarballs } from './consumer.js'
 
 // `phi2 build` from the packed tarball alone. The compiler's work is replaced by a copy of this checkout's build, so that
 // a run takes seconds; with PHI2_TEST_BUILD=1 the last test compiles for real, which takes some minutes.
@@ -52,10 +52,8 @@ esac
 `
 
 before(() => {
-  execFileSync('npm', ['run', 'compile', '--silent'], { cwd: root })
-  const tarball = packMain(folder)
   mkdirSync(installed, { recursive: true })
-  execFileSync('tar', ['-xzf', tarball.path, '-C', installed, '--strip-components=1'])
+  execFileSync('tar', ['-xzf', tarballs().main, '-C', installed, '--strip-components=1'])
   const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   for (const name of Object.keys(dependencies)) {
     symlinkSync(join(root, 'node_modules', name), join(installed, '..', name))

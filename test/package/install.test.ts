@@ -1,82 +1,72 @@
 import assert from 'node:assert/strict'
-import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { before, test } from 'node:test'
 import { packageRoot } from '../../src/package-root.js'
-import { temporaryFolder } from '../helpers/model.js'
+import { ANSWER, Consumer, QUESTION, type Result, tarballs, tool, WORKERS } from './consumer.js'
+import { startRegistry } from './registry.js'
 
-// The packed tarball in an empty folder, as a user would have it. The addon is this checkout's: packages with prebuilt
-// binaries do not exist yet.
-const folder = temporaryFolder()
-const app = join(folder, 'app')
-const env: NodeJS.ProcessEnv = {
-  ...process.env,
-  PHI2_BINDING: join(packageRoot(), 'build', 'Release', 'phi2.node'),
-  PHI2_CACHE: join(folder, 'cache'),
-}
-delete env.PHI2_MODEL
-const quiet = ['--no-audit', '--no-fund', '--loglevel=error']
+// As a user has it: phi2 and the platform's package, installed by npm into an empty project, with no compiler on the PATH.
+const app = new Consumer()
+before(async () => app.npmInstall(await startRegistry(tarballs().platform)))
 
-function npm(args: string[], cwd: string): string {
-  return execFileSync('npm', args, { cwd, encoding: 'utf8', env, shell: process.platform === 'win32' })
+function succeeded({ status, stdout, stderr }: Result, expected: string): void {
+  assert.equal(stderr, '')
+  assert.equal(stdout, expected)
+  assert.equal(status, 0)
 }
 
-function run(file: string, program: string): { status: number | null; stdout: string; stderr: string } {
-  writeFileSync(join(app, file), program)
-  return spawnSync(process.execPath, [file], { cwd: app, encoding: 'utf8', env, timeout: 60_000 })
-}
-
-npm(['run', 'compile', '--silent'], packageRoot())
-npm(['pack', '--ignore-scripts', '--pack-destination', folder, ...quiet], packageRoot())
-const tarball = readdirSync(folder).find((name) => name.endsWith('.tgz'))
-assert.ok(tarball)
-mkdirSync(app)
-writeFileSync(join(app, 'package.json'), '{ "private": true }')
-npm(['install', join(folder, tarball), '--prefer-offline', ...quiet], app)
-
-const question = 'What is the capital of France?'
-
-test('an ES module imports the installed package and gets an answer from the embedded model', () => {
-  const { status, stdout, stderr } = run(
+test('an ES module imports the installed package and gets an answer from the embedded model', async () => {
+  const result = await app.program(
     'program.mjs',
     `import { Phi2 } from 'phi2'
     const phi2 = await Phi2.load()
-    console.log((await phi2.ask('${question}')).text, phi2.info.embedded)
+    console.log((await phi2.ask('${QUESTION}')).text, phi2.info.embedded)
     await phi2.close()`,
   )
-  assert.equal(stderr, '')
-  assert.equal(stdout, 'The capital of France is Paris. true\n')
-  assert.equal(status, 0)
+  succeeded(result, `${ANSWER} true\n`)
 })
 
-test('CommonJS requires it', () => {
-  const { status, stdout, stderr } = run(
+test('the addon is that of the platform’s package', async () => {
+  const result = await app.program(
+    'where.mjs',
+    `import { relative } from 'node:path'
+    import { systemReport } from 'phi2'
+    console.log(relative(process.cwd(), systemReport().cpu.backend))`,
+  )
+  assert.match(result.stdout, new RegExp(`^node_modules.@phi2.${process.platform}-${process.arch}.\\S+\\n$`))
+})
+
+test('CommonJS requires it', async () => {
+  const { status, stdout, stderr } = await app.program(
     'program.cjs',
     `const { Phi2, Phi2Error } = require('phi2')
     Phi2.load({ model: 'tiny' }).then(async (phi2) => {
-      console.log((await phi2.ask('${question}')).text, typeof Phi2Error)
+      console.log((await phi2.ask('${QUESTION}')).text, typeof Phi2Error)
     })`,
   )
+  // Node 20 and 22 say that require() of an ES module is experimental.
   assert.doesNotMatch(stderr, /Error/)
-  assert.equal(stdout, 'The capital of France is Paris. function\n')
+  assert.equal(stdout, `${ANSWER} function\n`)
   assert.equal(status, 0)
 })
 
-test('phi2/bench measures the installed package', () => {
-  const { status, stdout, stderr } = run(
+test('worker threads load it beside the main thread', async () => {
+  const result = await app.program('workers.mjs', WORKERS)
+  succeeded(result, `true ${ANSWER}\n`)
+})
+
+test('phi2/bench measures the installed package', async () => {
+  const result = await app.program(
     'bench.mjs',
     `import { bench, compareTypes, tune } from 'phi2/bench'
     const { tests } = await bench({ model: 'tiny', prompt: 16, predict: 2, repetitions: 1 })
     console.log(tests.map(({ name, speed }) => name + (speed.mean > 0)).join(), typeof tune, typeof compareTypes)`,
   )
-  assert.equal(stderr, '')
-  assert.equal(stdout, 'pp16true,tg2true function function\n')
-  assert.equal(status, 0)
+  succeeded(result, 'pp16true,tg2true function function\n')
 })
 
-test('the toolkit of phi2/gguf makes, quantizes, inspects, measures and downloads models', () => {
-  const { status, stdout, stderr } = run(
+test('the toolkit of phi2/gguf makes, quantizes, inspects, measures and downloads models', async () => {
+  const result = await app.program(
     'toolkit.mjs',
     `import { readFileSync } from 'node:fs'
     import { createServer } from 'node:http'
@@ -98,83 +88,71 @@ test('the toolkit of phi2/gguf makes, quantizes, inspects, measures and download
     console.log(phi2.info.embeddingSize, (await listCache()).length)
     await phi2.close()`,
   )
-  assert.equal(stderr, '')
-  assert.equal(stdout, 'q4_k_m 19\ntrue\n256 1\n')
+  succeeded(result, 'q4_k_m 19\ntrue\n256 1\n')
+})
+
+test('npx phi2 ask answers', async () => {
+  const { status, stdout } = await app.run('npx', ['phi2', 'ask', QUESTION])
+  assert.equal(stdout, `${ANSWER}\n`)
   assert.equal(status, 0)
 })
 
-test('npx phi2 answers', () => {
-  const { status, stdout } = spawnSync('npx', ['phi2', 'ask', question], {
-    cwd: app,
-    encoding: 'utf8',
-    env,
-    timeout: 60_000,
-    shell: process.platform === 'win32',
-  })
-  assert.equal(stdout, 'The capital of France is Paris.\n')
+test('npx phi2 doctor finds the numbers right', async () => {
+  const { status, stdout } = await app.run('npx', ['phi2', 'doctor'])
+  assert.match(stdout, /^PASS:/m)
   assert.equal(status, 0)
 })
 
-test('types of the installed package satisfy a strict consumer under node16 and bundler resolution', () => {
-  writeFileSync(
-    join(app, 'consumer.mts'),
-    `import { type Answer, type GenerateOptions, Phi2, Phi2Error } from 'phi2'
-    import { type Inspection, inspect, pull } from 'phi2/gguf'
-    const options: GenerateOptions = { maxTokens: 5, stop: ['x'] }
-    const phi2: Phi2 = await Phi2.load({ model: 'tiny' })
-    const answer: Answer = await phi2.ask('x', options)
-    for await (const text of phi2.complete('x')) text.toUpperCase()
-    const { source } = await phi2.code({ signature: 'def f():' })
-    const dropped: number = (await phi2.chat().say('x')).droppedTurns
-    // @ts-expect-error unknown option
-    phi2.ask('x', { maxtokens: 5 })
-    const { memory }: Inspection = await inspect({ source: 'tiny' })
-    const total: number | undefined = memory?.total
-    const { verified } = await pull({ convert: 'Q4_K_M', onProgress: ({ done }) => done.toFixed() })
-    export { answer, dropped, Phi2Error, source, total, verified }`,
-  )
-  const tsc = join(packageRoot(), 'node_modules', 'typescript', 'bin', 'tsc')
-  const types = join(packageRoot(), 'node_modules', '@types')
-  for (const [module, resolution] of [
-    ['node16', 'node16'],
-    ['esnext', 'bundler'],
-  ]) {
-    const { status, stdout } = spawnSync(
-      process.execPath,
-      [
-        tsc,
-        '--noEmit',
-        '--strict',
-        '--target',
-        'es2023',
-        '--lib',
-        'es2023,esnext.disposable',
-        '--module',
-        module!,
-        '--moduleResolution',
-        resolution!,
-        '--typeRoots',
-        types,
-        '--types',
-        'node',
-        'consumer.mts',
-      ],
-      { cwd: app, encoding: 'utf8' },
+for (const format of ['esm', 'cjs']) {
+  test(`an app that esbuild bundles as ${format} runs, with phi2 in node_modules beside it`, async () => {
+    app.write(
+      'bundled.ts',
+      `import { Phi2 } from 'phi2'
+      async function main(): Promise<void> {
+        const phi2 = await Phi2.load({ model: 'tiny' })
+        console.log((await phi2.ask('${QUESTION}')).text, (await phi2.selfCheck()).ok)
+        await phi2.close()
+      }
+      void main()`,
     )
+    const output = `dist/app.${format === 'esm' ? 'mjs' : 'cjs'}`
+    const options = ['--bundle', '--platform=node', `--format=${format}`, `--outfile=${output}`]
+    const { status, stderr } = await app.run(process.execPath, [tool('esbuild/bin/esbuild'), 'bundled.ts', ...options])
+    assert.equal(status, 0, stderr)
+    succeeded(await app.run(process.execPath, [output]), `${ANSWER} true\n`)
+  })
+}
+
+for (const [module, resolution] of [
+  ['node16', 'node16'],
+  ['esnext', 'bundler'],
+] as const) {
+  test(`the types satisfy a strict consumer under ${resolution} resolution`, async () => {
+    app.write(
+      'consumer.mts',
+      `import { type Answer, type GenerateOptions, Phi2, Phi2Error } from 'phi2'
+      import { type Inspection, inspect, pull } from 'phi2/gguf'
+      const options: GenerateOptions = { maxTokens: 5, stop: ['x'] }
+      const phi2: Phi2 = await Phi2.load({ model: 'tiny' })
+      const answer: Answer = await phi2.ask('x', options)
+      for await (const text of phi2.complete('x')) text.toUpperCase()
+      const { source } = await phi2.code({ signature: 'def f():' })
+      const dropped: number = (await phi2.chat().say('x')).droppedTurns
+      // @ts-expect-error unknown option
+      phi2.ask('x', { maxtokens: 5 })
+      const { memory }: Inspection = await inspect({ source: 'tiny' })
+      const total: number | undefined = memory?.total
+      const { verified } = await pull({ convert: 'Q4_K_M', onProgress: ({ done }) => done.toFixed() })
+      export { answer, dropped, Phi2Error, source, total, verified }`,
+    )
+    const modules = join(packageRoot(), 'node_modules')
+    const { status, stdout } = await app.run(process.execPath, [
+      join(modules, 'typescript', 'bin', 'tsc'),
+      ...['--noEmit', '--strict', '--target', 'es2023', '--lib', 'es2023,esnext.disposable'],
+      ...['--module', module, '--moduleResolution', resolution],
+      ...['--typeRoots', join(modules, '@types'), '--types', 'node', 'consumer.mts'],
+    ])
     assert.equal(stdout, '')
     assert.equal(status, 0)
-  }
-})
-
-test('without an addon the error names the platform and the remedies', () => {
-  const without = { ...env }
-  delete without.PHI2_BINDING
-  writeFileSync(
-    join(app, 'without.mjs'),
-    `import { Phi2 } from 'phi2'\nawait Phi2.load().catch((error) => console.log(error.code, error.message))`,
-  )
-  const { stdout } = spawnSync(process.execPath, ['without.mjs'], { cwd: app, encoding: 'utf8', env: without })
-  assert.match(stdout, /PHI2_BINDING_NOT_FOUND/)
-  assert.match(stdout, new RegExp(`${process.platform}-${process.arch}`))
-  assert.match(stdout, /npm run build/)
-})
+  })
+}
