@@ -76,6 +76,11 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   endforeach()
 endif()
 
+if(MINGW)
+  set_property(SOURCE "${LLAMA_CPP_DIR}/ggml/src/ggml-cpu/ggml-cpu.c" TARGET_DIRECTORY ggml-base
+               APPEND PROPERTY COMPILE_OPTIONS -include "${CMAKE_SOURCE_DIR}/native/compat/mingw.h")
+endif()
+
 # Everything that is loaded together lies together: the rpath is the addon's own folder.
 set(PHI2_OUTPUT_DIR "${CMAKE_BINARY_DIR}/$<IF:$<CONFIG:Debug>,Debug,Release>")
 get_property(backends DIRECTORY "${LLAMA_CPP_DIR}/ggml/src" PROPERTY BUILDSYSTEM_TARGETS)

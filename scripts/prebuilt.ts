@@ -3,8 +3,8 @@
 //   npm run prebuilt -- linux-x64 …    for those named
 // Then it checks what the libraries ask of the system, and how large the package is when it is packed.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, copyFileSync, readdirSync, rmSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { chmodSync, copyFileSync, rmSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { compileAddon } from '../src/builder/compile.js'
 import { buildError } from '../src/builder/run.js'
 import { engineSources } from '../src/builder/sources.js'
@@ -15,7 +15,7 @@ import { makeGlibcStubs } from './glibc-stubs.js'
 import { packFolder } from './packages.js'
 import { runScript } from './run-script.js'
 import { checkSymbols } from './symbols.js'
-import { findTarget, HOST, packageFolder, type Target } from './targets.js'
+import { findTarget, HOST, librariesIn, packageFolder, runtimeLibraries, type Target } from './targets.js'
 
 const LARGEST_PACKAGE = 15e6
 
@@ -44,35 +44,35 @@ async function prebuild(target: Target, signal: AbortSignal): Promise<void> {
     signal,
     onProgress: progress.update,
   }).finally(() => progress.end())
-  const libraries = fill(target, dirname(addon), `${prefix ?? ''}strip`)
+  const runtime = toolchainFile ? runtimeLibraries(target) : []
+  const libraries = fill(target, [...librariesIn(target, dirname(addon)), ...runtime])
+  strip(libraries, prefix ?? '')
   copyFileSync(join(packageRoot(), 'LICENSE'), join(packageFolder(target), 'LICENSE'))
   copyFileSync(join(await engineSources(sources), 'LICENSE'), join(packageFolder(target), 'LICENSE-llama.cpp'))
   if (baseline) report(libraries, baseline)
   measure(target)
 }
 
-/** Puts the libraries into the package's folder, stripped, and gives their paths. */
-function fill(target: Target, built: string, strip: string): string[] {
+/** Puts the libraries into the package's folder, in the place of older ones, and gives their paths there. */
+function fill(target: Target, libraries: readonly string[]): string[] {
   const folder = packageFolder(target)
-  const isLibrary = (file: string) => file.endsWith('.node') || file.endsWith(target.extension)
-  for (const file of readdirSync(folder).filter(isLibrary)) rmSync(join(folder, file))
-  const paths = readdirSync(built)
-    .filter(isLibrary)
-    .map((file) => {
-      const path = join(folder, file)
-      copyFileSync(join(built, file), path)
-      chmodSync(path, 0o755)
-      return path
-    })
-  if (paths.length < 5) throw buildError(`Expected the addon and the engine's libraries in ${built}, found too few.`)
-  const { status, error } = spawnSync(strip, stripOptions(target, paths), { stdio: 'inherit' })
-  if (status !== 0) throw buildError(`Could not strip the libraries: ${error?.message ?? `exit code ${status}`}`)
-  return paths
+  if (libraries.length < 5)
+    throw buildError(`Expected the addon and the engine's libraries, found ${libraries.length}.`)
+  for (const path of librariesIn(target, folder)) rmSync(path)
+  return libraries.map((library) => {
+    const path = join(folder, basename(library))
+    copyFileSync(library, path)
+    chmodSync(path, 0o755)
+    return path
+  })
 }
 
-// Apple's strip would else take what others link to.
-function stripOptions({ extension }: Target, paths: readonly string[]): string[] {
-  return [extension === '.dylib' ? '-x' : '--strip-unneeded', ...paths]
+function strip(libraries: readonly string[], prefix: string): void {
+  // Visual C++ keeps what is stripped elsewhere in files of its own. Apple's strip would else take what others link to.
+  if (process.platform === 'win32') return
+  const options = [process.platform === 'darwin' ? '-x' : '--strip-unneeded', ...libraries]
+  const { status, error } = spawnSync(`${prefix}strip`, options, { stdio: 'inherit' })
+  if (status !== 0) throw buildError(`Could not strip the libraries: ${error?.message ?? `exit code ${status}`}`)
 }
 
 function report(libraries: readonly string[], baseline: Readonly<Record<string, string>>): void {

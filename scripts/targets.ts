@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { isAbsolute, join } from 'node:path'
 import { buildError } from '../src/builder/run.js'
 import { packageRoot } from '../src/package-root.js'
 
@@ -11,16 +12,30 @@ export interface Target {
   readonly toolchainFile?: string
   /** Its C compiler and its `strip`, where they are not those of this machine. */
   readonly prefix?: string
-  /** Ends the names of the shared libraries. */
-  readonly extension: '.so' | '.dylib' | '.dll'
+  /** End the names of the shared libraries. */
+  readonly extensions: readonly string[]
+  /** Libraries of the cross compiler that go along. */
+  readonly runtime?: readonly string[]
   /** Newest versions of symbols that its libraries may ask the system for, by the name before the version. */
   readonly baseline?: Readonly<Record<string, string>>
 }
 
 // Node's own builds for Linux ask for glibc 2.28 and the libgcc of GCC 8, since version 18.
-const linux = { extension: '.so', baseline: { GLIBC: '2.28', GCC: '8' } } as const
+const linux = { extensions: ['.so'], baseline: { GLIBC: '2.28', GCC: '8' } } as const
 
-export const targets: readonly Target[] = [{ name: 'linux-x64', ...linux }]
+export const targets: readonly Target[] = [
+  { name: 'linux-x64', ...linux },
+  { name: 'linux-arm64', ...linux, toolchainFile: 'cmake/linux-arm64.cmake', prefix: 'aarch64-linux-gnu-' },
+  // Plug-ins are called .so there, too.
+  { name: 'darwin-arm64', extensions: ['.dylib', '.so'] },
+  {
+    name: 'win32-x64',
+    extensions: ['.dll'],
+    toolchainFile: 'cmake/win32-x64.cmake',
+    prefix: 'x86_64-w64-mingw32-',
+    runtime: ['libstdc++-6.dll', 'libgcc_s_seh-1.dll', 'libwinpthread-1.dll'],
+  },
+]
 
 /** Of the machine that builds. */
 export const HOST = `${process.platform}-${process.arch}`
@@ -34,6 +49,25 @@ export function findTarget(name: string): Target {
 /** The tracked folder that the libraries are put into. */
 export function packageFolder({ name }: Target): string {
   return join(packageRoot(), 'npm', name)
+}
+
+/** The paths of the addon and the libraries that go with it. */
+export function librariesIn({ extensions }: Target, folder: string): string[] {
+  const isLibrary = (file: string) => ['.node', ...extensions].some((extension) => file.endsWith(extension))
+  return readdirSync(folder)
+    .filter(isLibrary)
+    .map((file) => join(folder, file))
+}
+
+/** The paths of the cross compiler's libraries that go along. */
+export function runtimeLibraries({ prefix = '', runtime = [] }: Target): string[] {
+  const compiler = `${prefix}g++-posix`
+  return runtime.map((file) => {
+    const { stdout } = spawnSync(compiler, [`-print-file-name=${file}`], { encoding: 'utf8' })
+    const path = (stdout ?? '').trim()
+    if (!isAbsolute(path)) throw buildError(`${compiler} does not find ${file}.`)
+    return path
+  })
 }
 
 export interface PlatformManifest {

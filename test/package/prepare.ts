@@ -3,11 +3,11 @@
 // The platform's package gets the libraries of build/Release, which are this machine's alone: every CPU variant takes too
 // long to compile for each run. With --prebuilt it gets those that `npm run prebuilt` has made.
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { packFolder, packMain, packPlatform } from '../../scripts/packages.js'
 import { runScript } from '../../scripts/run-script.js'
-import { findTarget, HOST, packageFolder } from '../../scripts/targets.js'
+import { findTarget, HOST, librariesIn, packageFolder } from '../../scripts/targets.js'
 import { npmCommand } from '../../src/builder/fetch.js'
 import { buildError } from '../../src/builder/run.js'
 import { packageRoot } from '../../src/package-root.js'
@@ -29,8 +29,7 @@ function packLibraries(): string {
   const folder = join(WORK, 'platform')
   mkdirSync(folder)
   for (const name of ['package.json', 'README.md']) copyFileSync(join(packageFolder(target), name), join(folder, name))
-  const libraries = readdirSync(built).filter((name) => name.endsWith('.node') || name.endsWith(target.extension))
-  for (const name of libraries) copyFileSync(join(built, name), join(folder, name))
+  for (const path of librariesIn(target, built)) copyFileSync(path, join(folder, basename(path)))
   return packFolder(folder, WORK).path
 }
 

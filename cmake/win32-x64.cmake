@@ -1,0 +1,38 @@
+# Compiles on Debian or Ubuntu for Windows on x64: clang with the linker and the libraries of
+# g++-mingw-w64-x86-64-posix. GCC for Windows keeps 32-byte vectors on a stack that is aligned to 16 bytes, which crashes.
+# Programs run under Wine, if that is installed.
+set(CMAKE_SYSTEM_NAME Windows)
+set(CMAKE_SYSTEM_PROCESSOR AMD64)
+
+find_program(PHI2_CROSS_CC NAMES clang-22 clang-21 clang-20 clang-19 clang-18 clang-17 clang-16 clang REQUIRED)
+find_program(PHI2_CROSS_CXX NAMES clang++-22 clang++-21 clang++-20 clang++-19 clang++-18 clang++-17 clang++-16 clang++ REQUIRED)
+set(CMAKE_C_COMPILER "${PHI2_CROSS_CC}")
+set(CMAKE_CXX_COMPILER "${PHI2_CROSS_CXX}")
+set(CMAKE_C_COMPILER_TARGET x86_64-w64-windows-gnu)
+set(CMAKE_CXX_COMPILER_TARGET x86_64-w64-windows-gnu)
+set(CMAKE_RC_COMPILER x86_64-w64-mingw32-windres)
+set(CMAKE_DLLTOOL x86_64-w64-mingw32-dlltool)
+
+# Clang does not know what Debian calls GCC's folder (12-posix): it is shown the same files under a plain number.
+get_filename_component(sysroot "${CMAKE_CURRENT_LIST_DIR}/../build/mingw" ABSOLUTE)
+file(GLOB folders "/usr/lib/gcc/x86_64-w64-mingw32/*-posix")
+list(GET folders -1 gcc)
+string(REGEX REPLACE ".*/([0-9]+)-posix$" "\\1" version "${gcc}")
+file(MAKE_DIRECTORY "${sysroot}/lib/gcc/x86_64-w64-mingw32")
+file(CREATE_LINK "${gcc}" "${sysroot}/lib/gcc/x86_64-w64-mingw32/${version}" SYMBOLIC)
+file(CREATE_LINK /usr/x86_64-w64-mingw32 "${sysroot}/x86_64-w64-mingw32" SYMBOLIC)
+set(CMAKE_SYSROOT "${sysroot}")
+foreach(kind EXE SHARED MODULE)
+  set(CMAKE_${kind}_LINKER_FLAGS_INIT --ld-path=/usr/bin/x86_64-w64-mingw32-ld)
+endforeach()
+
+set(CMAKE_FIND_ROOT_PATH /usr/x86_64-w64-mingw32)
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+
+find_program(PHI2_WINE NAMES wine64 wine PATHS /usr/lib/wine)
+if(PHI2_WINE)
+  set(CMAKE_CROSSCOMPILING_EMULATOR "${PHI2_WINE}")
+endif()
