@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <functional>
-#include <future>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -111,9 +110,8 @@ Napi::Value WriteCells(const Napi::CallbackInfo& info, std::shared_ptr<Engine> e
   PromiseTask task;
   task.cancel = CloseAtEnd(engine);
   task.work = [engine = std::move(engine), stretch, written, request] {
-    std::future<bool> done;
-    request->Started(engine->WriteCells(stretch->tokens, stretch->first, stretch->data, done));
-    *written = done.get();
+    *written = engine->WriteCells(stretch->tokens, stretch->first, stretch->data,
+                                  [request](uint32_t id) { request->Started(id); });
   };
   task.result = ToBoolean(written);
   return RunCancellableTask(info.Env(), "phi2 write cells", std::move(task), [request] { request->Abort(); });

@@ -2,32 +2,16 @@
 
 #include <algorithm>
 #include <chrono>
-#include <iterator>
+#include <future>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "core/backend.h"
 #include "core/error.h"
+#include "core/request_check.h"
 
 namespace phi2 {
-namespace {
-
-void ResolveSpeculate(RequestSpec& spec, bool has_draft_model) {
-  if (spec.speculate == Speculate::kAuto) {
-    spec.speculate = has_draft_model ? Speculate::kDraft : Speculate::kNone;
-  }
-  if (spec.speculate == Speculate::kDraft && !has_draft_model) {
-    throw Error(
-        "PHI2_INVALID_OPTION",
-        "Expected a draft model for speculate 'draft', but none was loaded: load the model with the option draft, "
-        "or use 'lookup'.");
-  }
-  if (spec.speculate == Speculate::kNone && spec.n_draft > 0) {
-    throw Error("PHI2_INVALID_OPTION", "Expected speculate 'lookup' or 'draft' together with draftLength.");
-  }
-}
-
-}  // namespace
 
 Engine::Engine(std::shared_ptr<Model> model, const EngineOptions& options, EventSink* sink, const DraftOptions& draft)
     : model_(std::move(model)),
@@ -37,7 +21,7 @@ Engine::Engine(std::shared_ptr<Model> model, const EngineOptions& options, Event
   if (has_draft_model_) RefuseOtherVocabulary(*model_, *draft.model);
   EngineOptions with_transit = options;
   ++with_transit.n_seq_max;  // the cache keeps one for itself
-  context_ = std::make_unique<Context>(*model_, with_transit, ShouldAbortStep, this);
+  context_ = std::make_unique<Context>(*model_, with_transit, StepWatch::ShouldStop, &watch_);
   n_ctx_ = context_->n_ctx();
   n_batch_ = context_->n_batch();
   n_seq_max_ = options.n_seq_max;
@@ -54,7 +38,7 @@ Engine::Engine(std::shared_ptr<Model> model, const EngineOptions& options, Event
     EngineOptions for_drafts = options;
     for_drafts.n_threads = draft.n_threads;
     draft_warnings_ = draft.model->warnings();
-    draft_model = std::make_unique<DraftModel>(draft.model, for_drafts, *context_, ShouldAbortStep, this);
+    draft_model = std::make_unique<DraftModel>(draft.model, for_drafts, *context_, StepWatch::ShouldStop, &watch_);
   }
   const Speculator::Limits limits = {n_batch_, context_->n_outputs(), AbortCallbackWorks()};
   speculator_ = std::make_unique<Speculator>(limits, std::move(draft_model));
@@ -72,13 +56,7 @@ uint32_t Engine::Submit(RequestSpec spec) {
 
 uint32_t Engine::Submit(RequestSpec spec, const std::vector<uint32_t>& seeds) {
   const std::shared_ptr<Model> model = OpenModel();
-  CheckSpec(spec, *model);
-  ResolveSpeculate(spec, has_draft_model_);
-  const auto n_prompt = static_cast<int32_t>(spec.tokens.size());
-  spec.logit_positions.erase(std::remove_if(spec.logit_positions.begin(), spec.logit_positions.end(),
-                                            [n_prompt](int32_t p) { return p < 0 || p >= n_prompt; }),
-                             spec.logit_positions.end());
-
+  CheckRequest(spec, *model, {n_ctx_seq_, has_draft_model_});
   const auto n = static_cast<uint32_t>(seeds.size());
   const uint32_t first = next_id_.fetch_add(n);
   std::vector<std::shared_ptr<Sequence>> choices;
@@ -91,36 +69,16 @@ uint32_t Engine::Submit(RequestSpec spec, const std::vector<uint32_t>& seeds) {
   // The engine thread knows who has to wait. Here only what it would refuse in any case is kept from piling up.
   const size_t n_waiting = n_arriving_ + n_waiting_;
   if (n_waiting >= size_t{n_queue_max_} + n_seq_max_) throw Scheduler::BusyError(n_waiting, n_queue_max_);
-  for (const auto& choice : choices) abort_flags_[choice->id()] = std::make_shared<std::atomic<bool>>(false);
+  for (const auto& choice : choices) watch_.Add(choice->id());
   ++n_arriving_;
   commands_.push_back([this, choices = std::move(choices)](bool) {
     for (const auto& choice : choices) scheduler_->Submit(choice);
     std::lock_guard<std::mutex> arrived(mutex_);
     --n_arriving_;
   });
-  wants_turn_ = true;
+  watch_.WantTurn();
   wake_.notify_one();
   return first;
-}
-
-void Engine::CheckSpec(const RequestSpec& spec, const Model& model) const {
-  if (spec.tokens.empty()) throw Error("PHI2_INVALID_OPTION", "Expected a prompt of at least one token.");
-  for (llama_token token : spec.tokens) {
-    if (!model.IsToken(token))
-      throw Error("PHI2_INVALID_OPTION", "The prompt holds " + std::to_string(token) + ", which is no token id.");
-  }
-  for (const auto& [token, bias] : spec.sampler.logit_bias) {
-    if (!model.IsToken(token))
-      throw Error("PHI2_INVALID_OPTION", "logitBias names " + std::to_string(token) + ", which is no token id.");
-  }
-  if (spec.tokens.size() > n_ctx_seq_) {
-    throw Error("PHI2_CONTEXT_FULL", "The prompt has " + std::to_string(spec.tokens.size()) +
-                                         " tokens but a sequence holds at most " + std::to_string(n_ctx_seq_) +
-                                         ". Shorten the prompt" +
-                                         (n_ctx_seq_ < static_cast<uint32_t>(llama_model_n_ctx_train(model.get()))
-                                              ? " or load the model with a larger contextSize."
-                                              : "."));
-  }
 }
 
 std::shared_ptr<Model> Engine::OpenModel() const {
@@ -138,12 +96,7 @@ void Engine::ReleaseModel() {
 }
 
 void Engine::Abort(uint32_t id) {
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    const auto flag = abort_flags_.find(id);
-    if (flag == abort_flags_.end()) return;
-    flag->second->store(true);
-  }
+  if (!watch_.Abort(id)) return;
   Send([this, id](bool open) {
     if (open) scheduler_->Abort(id);
   });
@@ -162,18 +115,25 @@ void Engine::Resume(uint32_t id) {
   });
 }
 
-std::future<void> Engine::Post(std::function<void()> work) {
-  auto task = std::make_shared<std::packaged_task<void(bool)>>([work = std::move(work)](bool open) {
-    if (!open) throw ClosedError();
-    work();
+void Engine::RunBetweenSteps(const std::function<void()>& work) {
+  const auto done = std::make_shared<std::promise<std::optional<Failure>>>();
+  const bool sent = Send([&work, done](bool open) {
+    std::optional<Failure> failure;
+    try {
+      if (!open) throw ClosedError();
+      work();
+    } catch (...) {
+      failure = Failure::Current();
+    }
+    done->set_value(std::move(failure));
   });
-  if (!Send([task](bool open) { (*task)(open); })) (*task)(false);
-  return task->get_future();
+  if (!sent) throw ClosedError();
+  if (const auto failure = done->get_future().get()) failure->Throw();
 }
 
 size_t Engine::CachedPrefix(const std::vector<llama_token>& tokens) {
   size_t n = 0;
-  Post([&] { n = cache_->LongestPrefix(tokens); }).get();
+  RunBetweenSteps([&] { n = cache_->LongestPrefix(tokens); });
   return n;
 }
 
@@ -181,23 +141,26 @@ bool Engine::ReadCells(const std::vector<llama_token>& tokens, size_t first, siz
   // Made here, so that the engine thread finds the memory ready.
   std::vector<uint8_t> cells(EngineCellsSize(kv_shape_, n));
   bool found = false;
-  Post([&] { found = cache_->Read(tokens, first, n, cells); }).get();
+  RunBetweenSteps([&] { found = cache_->Read(tokens, first, n, cells); });
   if (found) FromEngineCells(kv_shape_, first, n, cells, plain);
   return found;
 }
 
-uint32_t Engine::WriteCells(std::vector<llama_token> tokens, size_t first, const uint8_t* plain,
-                            std::future<bool>& done) {
+bool Engine::WriteCells(std::vector<llama_token> tokens, size_t first, const uint8_t* plain,
+                        const std::function<void(uint32_t id)>& on_start) {
   if (!AllOrdinary(kv_shape_.type, plain, (tokens.size() - first) * kv_shape_.cell_bytes())) {
     throw Error("PHI2_INVALID_STATE", "The saved cells hold numbers that no model computes.");
   }
+  const auto cells = std::make_shared<CellsToWrite>();
+  cells->first = first;
+  cells->plain = plain;
   RequestSpec spec;
   spec.tokens = std::move(tokens);
-  spec.cells = std::make_shared<CellsToWrite>();
-  spec.cells->first = first;
-  spec.cells->plain = plain;
-  done = spec.cells->done.get_future();
-  return Submit(std::move(spec));
+  spec.cells = cells;
+  on_start(Submit(std::move(spec)));
+  const CellsToWrite::Outcome outcome = cells->done.get_future().get();
+  if (outcome.failure) outcome.failure->Throw();
+  return outcome.written;
 }
 
 /// Returns false when the engine is closing: the command is dropped. A long step is cut for what is urgent.
@@ -205,7 +168,7 @@ bool Engine::Send(Command command, bool urgent) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (closing_) return false;
   commands_.push_back(std::move(command));
-  if (urgent) wants_turn_ = true;
+  if (urgent) watch_.WantTurn();
   wake_.notify_one();
   return true;
 }
@@ -215,7 +178,7 @@ void Engine::Close() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     closing_ = true;
-    stop_now_ = true;
+    watch_.StopNow();
     wake_.notify_one();
   }
   if (thread_.joinable()) thread_.join();
@@ -263,7 +226,7 @@ bool Engine::TakeCommands() {
     std::unique_lock<std::mutex> lock(mutex_);
     if (!scheduler_->has_work()) wake_.wait(lock, [this] { return closing_ || !commands_.empty(); });
     commands.swap(commands_);
-    wants_turn_ = false;
+    watch_.OnTurn();
     open = !closing_;
   }
   for (const Command& command : commands) command(open);
@@ -282,43 +245,31 @@ void Engine::PutCells(Sequence& sequence) {
       cache_->Write(sequence.seq_id, cells.first, cells.plain, sequence.n_prompt() - cells.first, held - cells.first);
       sequence.n_past = sequence.n_prompt();
       cache_->Keep(sequence.seq_id, sequence.tokens(), sequence.n_past);
-      cells.written = true;
+      cells.outcome.written = true;
     }
   } catch (...) {
-    cells.failure = std::current_exception();
+    cells.outcome.failure = Failure::Current();
   }
   sequence.End(EndReason::kLength);
 }
 
 void Engine::Draft() {
-  std::vector<Sequence*> drafting;
+  std::vector<uint32_t> drafting;
   for (const auto& sequence : scheduler_->active()) {
-    if (sequence->spec().speculate == Speculate::kDraft) drafting.push_back(sequence.get());
+    if (sequence->spec().speculate == Speculate::kDraft) drafting.push_back(sequence->id());
   }
-  Watch(drafting);
+  watch_.Watch(drafting);
   speculator_->Draft(scheduler_->active(), cost_);
 }
 
-/// What is computed next stops when all of these are aborted.
-void Engine::Watch(const std::vector<Sequence*>& sequences) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  step_flags_.clear();
-  for (const Sequence* sequence : sequences) step_flags_.push_back(abort_flags_[sequence->id()]);
-}
-
 void Engine::Step() {
-  std::vector<Sequence*> in_step;
-  for (const auto& part : builder_->parts()) in_step.push_back(part.sequence);
-  Watch(in_step);
+  std::vector<uint32_t> in_step;
+  for (const auto& part : builder_->parts()) in_step.push_back(part.sequence->id());
+  watch_.Watch(in_step);
   for (const auto& part : builder_->parts()) cache_->ClaimCells(part.sequence->seq_id, part.first + part.count);
   cache_->MakeRoom();
   const Clock::time_point start = Clock::now();
-  cut_until_ = start;
-  if (builder_->is_long()) {
-    const Milliseconds worth(cost_.Ms(builder_->n_tokens()) - kShortStepMs);
-    cut_until_ =
-        cost_.measured() ? start + std::chrono::duration_cast<Clock::duration>(worth) : Clock::time_point::max();
-  }
+  watch_.CutUntil(CutUntil(start));
   // Never 1, for want of cells: they are counted one by one.
   const int32_t status = llama_decode(context_->get(), builder_->batch());
   if (status == 0) {
@@ -335,6 +286,14 @@ void Engine::Step() {
   } else {
     OnDecodeError(status);
   }
+}
+
+/// A long step may be cut while more of its time is ahead than such a cut would cost.
+Engine::Clock::time_point Engine::CutUntil(Clock::time_point start) const {
+  if (!builder_->is_long()) return start;
+  if (!cost_.measured()) return Clock::time_point::max();
+  const Milliseconds worth(cost_.Ms(builder_->n_tokens()) - kShortStepMs);
+  return start + std::chrono::duration_cast<Clock::duration>(worth);
 }
 
 void Engine::OnDecoded() {
@@ -374,7 +333,7 @@ void Engine::TakeLogits(const BatchBuilder::Part& part) {
 /// that say so are yet to be taken. What parts of the batch were decoded before stays valid, up to the first row
 /// whose logits were wanted: they are lost.
 void Engine::OnCut() {
-  if (!AllAborted()) builder_->OnCut();
+  if (!watch_.AllAborted()) builder_->OnCut();
   for (const BatchBuilder::Part& part : builder_->parts()) {
     Sequence& sequence = *part.sequence;
     const size_t held = std::min(cache_->Held(sequence.seq_id), sequence.tokens().size() - 1);
@@ -409,38 +368,22 @@ void Engine::Settle() {
   n_cached_sequences_ = static_cast<uint32_t>(cache_->cached_sequences());
   n_cached_tokens_ = static_cast<uint32_t>(cache_->used_cells());
   for (const auto& sequence : ended) {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      abort_flags_.erase(sequence->id());
-    }
+    watch_.Remove(sequence->id());
     speculator_->Forget(sequence->id());
     Ending ending = sequence->TakeEnding();
     if (const auto& cells = sequence->spec().cells) {
       if (ending.reason == EndReason::kAbort) {
-        cells->failure = std::make_exception_ptr(
-            stop_now_ ? ClosedError() : Error("PHI2_ABORTED", "Putting cells into the cache was aborted."));
+        cells->outcome.failure = Failure(
+            watch_.stop_now() ? ClosedError() : Error("PHI2_ABORTED", "Putting cells into the cache was aborted."));
       } else if (ending.reason == EndReason::kError) {
-        cells->failure = std::make_exception_ptr(Error(ending.error_code, ending.error_message));
+        cells->outcome.failure = Failure(Error(ending.error_code, ending.error_message));
       }
-      cells->Settle();
+      cells->done.set_value(cells->outcome);
       continue;
     }
     Deliver(*sequence);
     if (!silent_) sink_->OnEnd(sequence->id(), std::move(ending));
   }
-}
-
-bool Engine::ShouldAbortStep(void* self) {
-  const auto& engine = *static_cast<const Engine*>(self);
-  if (engine.stop_now_.load(std::memory_order_relaxed)) return true;
-  if (engine.step_flags_.empty()) return false;  // the context's own warm-up
-  if (engine.wants_turn_.load(std::memory_order_relaxed) && Clock::now() < engine.cut_until_) return true;
-  return engine.AllAborted();
-}
-
-bool Engine::AllAborted() const {
-  return std::all_of(step_flags_.begin(), step_flags_.end(),
-                     [](const auto& flag) { return flag->load(std::memory_order_relaxed); });
 }
 
 }  // namespace phi2

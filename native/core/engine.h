@@ -5,8 +5,6 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
-#include <future>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -20,6 +18,7 @@
 #include "core/sequence.h"
 #include "core/speculator.h"
 #include "core/step_cost.h"
+#include "core/step_watch.h"
 
 namespace phi2 {
 
@@ -78,22 +77,24 @@ class Engine {
   void Pause(uint32_t id);
   void Resume(uint32_t id);
 
-  /// Runs on the engine thread between two steps, where context and cache may be used. What it throws comes out of the
-  /// future; PHI2_CLOSED does if the engine closes before, or has closed. Wait on worker threads only.
-  std::future<void> Post(std::function<void()> work);
+  // The next four block until the engine thread has had its turn: for worker threads. They throw PHI2_CLOSED if the
+  // engine has closed, or closes before.
 
-  /// Cells of tokens, in and out of the cache, without a step. The three block until the engine thread has had its
-  /// turn: worker threads only. They throw PHI2_CLOSED. Cells are in their plain form, see kv_cells.h.
+  /// Runs this on the engine thread between two steps, where context and cache may be used, and throws what it throws.
+  void RunBetweenSteps(const std::function<void()>& work);
+
+  // Cells of tokens, in and out of the cache, without a step. Cells are in their plain form, see kv_cells.h.
   const KvShape& kv_shape() const { return kv_shape_; }
   /// How many of these tokens are cached.
   size_t CachedPrefix(const std::vector<llama_token>& tokens);
   /// Copies n cells out, from position `first` on; false if these tokens are not cached.
   bool ReadCells(const std::vector<llama_token>& tokens, size_t first, size_t n, uint8_t* plain);
-  /// Starts a request that puts the cells of all tokens from position `first` on into the cache, where they stay like
-  /// those of any request that has ended. It waits in the queue like any other and can be aborted by its id. The future
-  /// says false if the tokens before `first` are not cached; it throws PHI2_ABORTED. PHI2_INVALID_STATE for numbers
-  /// that no model computes; else what Submit() throws.
-  uint32_t WriteCells(std::vector<llama_token> tokens, size_t first, const uint8_t* plain, std::future<bool>& done);
+  /// Puts the cells of all tokens from position `first` on into the cache, where they stay like those of any request
+  /// that has ended; false if the tokens before `first` are not cached. It waits in the queue like any request:
+  /// `on_start` is given its id, and PHI2_ABORTED thrown when it was aborted. PHI2_INVALID_STATE for numbers that no
+  /// model computes; else what Submit() throws.
+  bool WriteCells(std::vector<llama_token> tokens, size_t first, const uint8_t* plain,
+                  const std::function<void(uint32_t id)>& on_start);
 
   void Close();
 
@@ -116,13 +117,12 @@ class Engine {
   uint32_t n_ctx_seq() const { return n_ctx_seq_; }
 
  private:
-  using Clock = std::chrono::steady_clock;
+  using Clock = StepWatch::Clock;
   using Milliseconds = std::chrono::duration<double, std::milli>;
   /// Runs on the engine thread between two steps; `open` is false when the engine is closing.
   using Command = std::function<void(bool open)>;
 
   std::shared_ptr<Model> OpenModel() const;
-  void CheckSpec(const RequestSpec& spec, const Model& model) const;
   bool Send(Command command, bool urgent = true);
 
   // --- engine thread ---
@@ -130,16 +130,14 @@ class Engine {
   bool TakeCommands();
   void PutCells(Sequence& sequence);
   void Draft();
-  void Watch(const std::vector<Sequence*>& sequences);
   void Step();
+  Clock::time_point CutUntil(Clock::time_point start) const;
   void OnDecoded();
   void OnCut();
   void OnDecodeError(int32_t status);
   void TakeLogits(const BatchBuilder::Part& part);
   void Deliver(Sequence& sequence);
   void Settle();
-  bool AllAborted() const;
-  static bool ShouldAbortStep(void* self);
 
   std::shared_ptr<Model> model_;
   EventSink* sink_;
@@ -152,15 +150,15 @@ class Engine {
   KvShape kv_shape_;
   uint32_t n_queue_max_;
 
+  StepWatch watch_;  // the context asks it
   std::unique_ptr<Context> context_;
 
   std::atomic<uint32_t> next_id_{1};
 
-  mutable std::mutex mutex_;  // guards the next five, and model_
+  mutable std::mutex mutex_;  // guards the next four, and model_
   std::condition_variable wake_;
   std::vector<Command> commands_;
-  size_t n_arriving_ = 0;                                               // requests among them
-  std::map<uint32_t, std::shared_ptr<std::atomic<bool>>> abort_flags_;  // of answers that have not ended
+  size_t n_arriving_ = 0;  // requests among them
   bool closing_ = false;
   std::mutex close_mutex_;  // one Close() at a time; held while joining
 
@@ -171,11 +169,6 @@ class Engine {
   std::unique_ptr<Speculator> speculator_;
   StepCost cost_;
 
-  // read by ShouldAbortStep, which the thread that called llama_decode calls between two nodes of the graph
-  std::vector<std::shared_ptr<std::atomic<bool>>> step_flags_;
-  Clock::time_point cut_until_;          // later it is not worth it
-  std::atomic<bool> wants_turn_{false};  // a command came that should not wait for a long step
-  std::atomic<bool> stop_now_{false};
   std::atomic<bool> silent_{false};  // the sink hears nothing more
 
   std::atomic<uint32_t> n_active_{0};

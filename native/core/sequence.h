@@ -3,12 +3,13 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
-#include <exception>
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "core/failure.h"
 #include "core/model.h"
 #include "core/sampler.h"
 #include "core/stop_matcher.h"
@@ -18,19 +19,15 @@ namespace phi2 {
 
 /// Cells that come from outside instead of being computed, and what became of them.
 struct CellsToWrite {
+  struct Outcome {
+    bool written = false;  ///< else the tokens before them are not cached (any more), or there is a failure
+    std::optional<Failure> failure;
+  };
+
   size_t first = 0;                ///< their first position
   const uint8_t* plain = nullptr;  ///< up to the end of the prompt, see kv_cells.h; must last until `done`
-  bool written = false;            ///< else the tokens before them are not cached (any more), or there is a failure
-  std::exception_ptr failure;
-  std::promise<bool> done;
-
-  void Settle() {
-    if (failure) {
-      done.set_exception(failure);
-    } else {
-      done.set_value(written);
-    }
-  }
+  Outcome outcome;
+  std::promise<Outcome> done;
 };
 
 /// Who guesses what an answer will be: the draft model if the engine has one, nobody, the text that is copied, or the
