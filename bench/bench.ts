@@ -6,7 +6,7 @@
  *
  * The table goes to standard output. A whole run also writes bench/results.json, bench/results.svg and
  * bench/RESULTS.md; a part of it (any option) writes them into build/bench instead, or with --update puts its figures
- * in the place of those of the last whole run. Ends with 1 if a case failed.
+ * in the place of those of the last whole run (without --cases: reports that anew). Ends with 1 if a case failed.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -41,6 +41,10 @@ const REPORT_FOLDER = join(packageRoot(), 'bench')
 async function main(options: BenchOptions): Promise<number> {
   const command = ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' ')
   const started = Date.now()
+  if (options.update && options.cases.length === 0) {
+    report(lastWholeRun(), true)
+    return 0
+  }
   say('Compiles the package, builds llama.cpp’s tools, installs node-llama-cpp, makes the models …')
   compilePackage()
   const tools = await buildEngineTools(['llama-bench', 'llama-batched-bench'])
@@ -77,11 +81,15 @@ async function main(options: BenchOptions): Promise<number> {
   }
   if (options.update) {
     const names = planned.map(({ name }) => name)
-    report(updated(JSON.parse(readFileSync(join(REPORT_FOLDER, 'results.json'), 'utf8')), results, names), true)
+    report(updated(lastWholeRun(), results, names), true)
   } else {
     report(results, command === 'npm run bench')
   }
   return failures.length === 0 ? 0 : 1
+}
+
+function lastWholeRun(): Results {
+  return JSON.parse(readFileSync(join(REPORT_FOLDER, 'results.json'), 'utf8')) as Results
 }
 
 /** The cases, model by model, so that a file stays in the system's cache. */

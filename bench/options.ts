@@ -10,7 +10,7 @@ export interface BenchOptions {
   /** Rounds of every case, instead of its own number. */
   rounds: number | undefined
   models: readonly ModelName[]
-  /** What is measured takes the place of the same figures in the last whole run. */
+  /** What is measured takes the place of the same figures in the last whole run; without cases that is only reported anew. */
   update: boolean
 }
 
@@ -25,8 +25,8 @@ export function parseBenchOptions(args: readonly string[], knownCases: readonly 
   if (rounds !== undefined && !/^[1-9]\d{0,2}$/.test(rounds)) {
     throw new UsageError(`Expected a number from 1 to 999 for --rounds but received ${rounds}`)
   }
-  if (update && (names.length === 0 || quick || rounds !== undefined)) {
-    throw new UsageError('--update goes with --cases, and not with --quick or --rounds')
+  if (update && (quick || rounds !== undefined)) {
+    throw new UsageError('--update does not go with --quick or --rounds: its figures stand beside those of a whole run')
   }
   const known = MODELS.find((name) => name === model)
   if (model !== undefined && known === undefined) {

@@ -47,8 +47,7 @@ test('a wrong command line says what was expected', () => {
   refused(/--rounds but received many/, '--rounds', 'many')
   refused(/q4_k_m or q4_0 for --model but received f16/, '--model', 'f16')
   refused(/--fast/, '--fast')
-  refused(/--update goes with --cases/, '--update')
-  refused(/not with --quick/, '--update', '--cases', 'decode', '--quick')
+  refused(/--update does not go with --quick/, '--update', '--cases', 'decode', '--quick')
   refused(/more/, 'more')
 })
 
