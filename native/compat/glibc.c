@@ -1,14 +1,20 @@
 // What glibc 2.28 lacks of the functions that a newer glibc's headers and GCC's C++ library ask for, linked into each
 // library of a prebuilt package (scripts/glibc-stubs.ts). Hidden: nobody else in the process may get these.
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #define HIDDEN __attribute__((visibility("hidden")))
+
+// 2.29.
+HIDDEN int getcpu(unsigned* cpu, unsigned* node) { return (int)syscall(SYS_getcpu, cpu, node, 0); }
 
 // 2.32. False sends std::shared_ptr through atomic operations always.
 HIDDEN char __libc_single_threaded = 0;
@@ -22,11 +28,13 @@ HIDDEN char __libc_single_threaded = 0;
 int __xstat(int version, const char* path, struct stat* result);
 int __lxstat(int version, const char* path, struct stat* result);
 int __fxstat(int version, int file, struct stat* result);
+int __fxstat64(int version, int file, struct stat64* result);
 int __fxstatat(int version, int folder, const char* path, struct stat* result, int flags);
 
 HIDDEN int stat(const char* path, struct stat* result) { return __xstat(STAT_VERSION, path, result); }
 HIDDEN int lstat(const char* path, struct stat* result) { return __lxstat(STAT_VERSION, path, result); }
 HIDDEN int fstat(int file, struct stat* result) { return __fxstat(STAT_VERSION, file, result); }
+HIDDEN int fstat64(int file, struct stat64* result) { return __fxstat64(STAT_VERSION, file, result); }
 HIDDEN int fstatat(int folder, const char* path, struct stat* result, int flags) {
   return __fxstatat(STAT_VERSION, folder, path, result, flags);
 }
