@@ -13,9 +13,10 @@ export interface ReadingOptions {
   batchSize?: number | undefined
   /** Chunks read at most. @default all */
   chunks?: number | undefined
-  /** As for `Phi2.load`, the next three too. */
+  /** As for `Phi2.load`, the next four too. */
   threads?: LoadOptions['threads'] | undefined
   gpuLayers?: LoadOptions['gpuLayers'] | undefined
+  device?: LoadOptions['device'] | undefined
   flashAttention?: LoadOptions['flashAttention'] | undefined
   kvType?: LoadOptions['kvType'] | undefined
   /** Aborting throws `signal.reason`. */
@@ -45,6 +46,7 @@ export const readingSchema = {
   chunks: { type: 'integer', min: 1, max: 1 << 30, doc: 'Chunks read at most', cli: true },
   threads: loadSchema.threads,
   gpuLayers: loadSchema.gpuLayers,
+  device: loadSchema.device,
   flashAttention: loadSchema.flashAttention,
   kvType: loadSchema.kvType,
   signal: { type: 'signal', doc: 'Ends it early', cli: false },

@@ -1,9 +1,18 @@
 import { optionError } from '../src/errors.js'
 import { provideModel } from '../src/models/provide.js'
 import type { ResolvedModel } from '../src/models/resolve.js'
-import { loadAddon, type NativeAddon, type NativeReading, type NativeReadingOptions } from '../src/native.js'
+import {
+  loadAddon,
+  type NativeAddon,
+  type NativeEngineOptions,
+  type NativeReading,
+  type NativeReadingOptions,
+} from '../src/native.js'
 import { guarded, type NativeTask, settle } from '../src/native-task.js'
 import { checkOptions, type OptionSpec } from '../src/options.js'
+import { chooseHere, fitHere } from '../src/placement/place.js'
+import { requireRoom, shortageWarnings } from '../src/placement/room.js'
+import { resolveWish } from '../src/placement/wish.js'
 import { chooseThreads } from '../src/threads.js'
 import type { Reading, ReadingOptions } from './reading-options.js'
 
@@ -27,16 +36,28 @@ export async function readText<T extends NativeReading>(
   const { threads, warning } = chooseThreads(given.threads, bytes)
   const { flashAttention = 'auto', onProgress } = given
   const started = performance.now()
-  const task = await start(loadAddon(), {
+  const wish = resolveWish({
+    ...(given.gpuLayers !== undefined && { gpuLayers: given.gpuLayers }),
+    ...(given.device !== undefined && { device: given.device }),
+  })
+  const choice = chooseHere(wish)
+  const native: NativeEngineOptions = {
     path_model: path,
+    devices: [],
+    n_gpu_layers: 0,
     n_ctx: contextSize,
     n_batch: batchSize,
     n_ubatch: batchSize,
     n_seq_max: Math.min(MAX_CHUNKS_TOGETHER, Math.max(1, Math.floor(batchSize / contextSize))),
     n_threads: threads,
-    n_gpu_layers: given.gpuLayers ?? -1,
     flash_attn: flashAttention === 'auto' ? -1 : flashAttention ? 1 : 0,
     type_kv: given.kvType ?? 'f16',
+  }
+  const fitted = await fitHere(wish, choice, native, signal)
+  requireRoom(wish, choice, fitted)
+  const task = await start(loadAddon(), {
+    ...native,
+    ...fitted.native,
     text,
     n_chunks: given.chunks ?? 0,
     onProgress: onProgress && ((fraction, perplexity) => guarded(() => onProgress(fraction, perplexity || undefined))),
@@ -44,7 +65,12 @@ export async function readText<T extends NativeReading>(
   const found = await settle(task, signal)
   signal?.throwIfAborted()
   const seconds = (performance.now() - started) / 1000
-  const warnings = [warning, ...found.warnings, beyondTraining(contextSize, found.trainedContextSize)]
+  const warnings = [
+    warning,
+    ...shortageWarnings(fitted),
+    ...found.warnings,
+    beyondTraining(contextSize, found.trainedContextSize),
+  ]
   return {
     found,
     reading: {

@@ -1,13 +1,22 @@
 import { openAddon } from './load-addon.js'
 import type { NativeTask } from './native-task.js'
-import type { DeviceInfo, ModelInfo, Speculate, StopRule } from './types.js'
+import type { NativePlacement } from './placement/fit.js'
+import type { DeviceInfo, DeviceShare, ModelInfo, Speculate, StopRule } from './types.js'
 
 /** The whole boundary to C++: what `phi2.node` exports. Option names are already llama.cpp's here (see `options.ts`). */
 export interface NativeAddon {
   readonly versions: { readonly llama: string; readonly ggml: string; readonly napi: number }
   /** Process-wide start of the engine; loads the backends beside the addon once, whoever calls. */
   initBackend(folder: string): void
-  backendInfo(): NativeBackendInfo
+  /** `memory` as in `devices`. */
+  backendInfo(memory?: boolean): NativeBackendInfo
+  /**
+   * What memory is free is asked anew at each call. Without `memory` it is 0 and there are no ids, and no GPU is woken: CUDA
+   * takes some hundred MB of each that is asked. @default true
+   */
+  devices(memory?: boolean): DeviceInfo[]
+  /** What a load with these options would take; nothing is allocated. Rejects with the codes of a load. */
+  measureMemory(options: NativeEngineOptions): NativeTask<NativeMemoryNeed>
   loadModel(options: NativeLoadOptions): NativeTask<NativeEngine>
   /** Rejects with `PHI2_QUANTIZE_FAILED`, `PHI2_INVALID_GGUF`, or `PHI2_ABORTED` after the tensor at hand. */
   quantize(options: NativeQuantizeOptions): NativeTask<NativeQuantizeReport>
@@ -30,22 +39,24 @@ export interface NativeBackendInfo {
   cpuBackendPath: string
 }
 
-export interface NativeLoadOptions {
+export interface NativeEngineOptions extends NativePlacement {
   path_model: string
   n_ctx: number
   n_batch: number
   /** more than n_batch is n_batch */
   n_ubatch: number
   n_seq_max: number
-  /** Requests that may wait for a place. */
-  n_queue_max: number
+  /** Requests that may wait for a place, where there are any. */
+  n_queue_max?: number
   n_threads: number
-  n_gpu_layers: number
   flash_attn: -1 | 0 | 1
   type_kv: 'f16' | 'bf16' | 'f32'
   /** The draft model, and how many threads suit it. */
   path_draft?: string | undefined
   n_threads_draft?: number
+}
+
+export interface NativeLoadOptions extends NativeEngineOptions {
   onProgress?: ((fraction: number) => void) | undefined
   /** Must not throw. `topTokens` and `topLogprobs` have `n_probs` values for each token. */
   onChunk: (
@@ -60,11 +71,35 @@ export interface NativeLoadOptions {
   onEnd: (id: number, end: NativeEndEvent) => void
 }
 
+/** The GPUs in their order, then the CPU. */
+export type NativeShare = Omit<DeviceShare, 'description'>
+
+export interface NativeMemoryNeed {
+  /** How many the model has; the output layer counts as one. */
+  layers: number
+  devices: NativeShare[]
+}
+
 /** What the engine itself knows of {@link ModelInfo}. */
-export type NativeModelInfo = Omit<
-  ModelInfo,
-  'path' | 'embedded' | 'draft' | 'headSize' | 'microBatchSize' | 'kvType' | 'flashAttention' | 'threads' | 'tuned'
->
+export interface NativeModelInfo
+  extends Omit<
+    ModelInfo,
+    | 'path'
+    | 'embedded'
+    | 'draft'
+    | 'headSize'
+    | 'microBatchSize'
+    | 'mode'
+    | 'kvType'
+    | 'flashAttention'
+    | 'threads'
+    | 'device'
+    | 'devices'
+    | 'notTaken'
+    | 'tuned'
+  > {
+  shares: NativeShare[]
+}
 
 /** A model with its context and engine thread. */
 export interface NativeEngine {
@@ -280,4 +315,9 @@ let loaded: NativeAddon | undefined
 export function loadAddon(): NativeAddon {
   loaded ??= openAddon()
   return loaded
+}
+
+/** Whether this thread has it already. */
+export function addonIsLoaded(): boolean {
+  return loaded !== undefined
 }

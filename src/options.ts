@@ -1,6 +1,8 @@
 import { randomInt } from 'node:crypto'
 import { optionError, Phi2Error } from './errors.js'
 import type { NativeSampler } from './native.js'
+import { withMode } from './placement/modes.js'
+import { type PlacementWish, resolveWish } from './placement/wish.js'
 import { combineRules, parseStop, parseStopProfile } from './stops.js'
 import type {
   DryOptions,
@@ -21,7 +23,7 @@ import type {
  * `satisfies` below keeps it in step with the interfaces of `types.ts`.
  */
 export interface OptionSpec {
-  type: 'integer' | 'number' | 'boolean' | 'string' | 'strings' | 'object' | 'function' | 'signal' | 'other'
+  type: 'integer' | 'number' | 'numbers' | 'boolean' | 'string' | 'strings' | 'object' | 'function' | 'signal' | 'other'
   min?: number
   max?: number
   /** `min` itself is excluded. */
@@ -176,6 +178,13 @@ export const loadSchema = {
     doc: 'Name (q4_k_m …, tiny), GGUF file, hf:org/name/file, modelscope:… or URL',
     cli: true,
   },
+  mode: {
+    type: 'other',
+    choices: ['auto', 'fp16-flash-cuda', 'fp16-cuda', 'fp32-cuda', 'fp32-cpu'],
+    default: 'auto',
+    doc: 'Execution mode of the model card, or what is best here',
+    cli: true,
+  },
   contextSize: {
     type: 'integer',
     min: 32,
@@ -200,7 +209,20 @@ export const loadSchema = {
     cli: true,
   },
   threads: { type: 'integer', min: 1, max: 512, doc: 'Compute threads', cli: true },
-  gpuLayers: { type: 'integer', min: -1, max: 1 << 16, default: -1, doc: 'Layers on a GPU; -1 is all', cli: true },
+  gpuLayers: {
+    type: 'integer',
+    min: -1,
+    max: 1 << 16,
+    doc: 'Layers on the GPU; -1 is all (default: as many as fit)',
+    cli: true,
+  },
+  device: {
+    type: 'strings',
+    doc: 'cuda0, vulkan1 … (or several), cuda, vulkan, metal, gpu or cpu (default: the best)',
+    cli: true,
+  },
+  mainGpu: { type: 'integer', min: 0, max: 63, doc: 'Only this one of the GPUs, counted from 0', cli: true },
+  tensorSplit: { type: 'numbers', doc: 'Each GPU’s share of the layers, such as 3,1', cli: true },
   flashAttention: { type: 'other', choices: ['auto', true, false], default: 'auto', doc: 'Flash attention', cli: true },
   kvType: { type: 'other', choices: ['f16', 'bf16', 'f32'], default: 'f16', doc: 'Type of the KV cache', cli: true },
   maxSequences: { type: 'integer', min: 1, max: 64, default: 8, doc: 'Answers decoded at the same time', cli: true },
@@ -330,14 +352,13 @@ export function resolveGenerate(
 }
 
 /** Options of `Phi2.load`, checked and complete, except for the model's path. */
-export interface ResolvedLoad {
+export interface ResolvedLoad extends PlacementWish {
   model: string | undefined
   contextSize: number
   batchSize: number
   microBatchSize: number
   /** Undefined: as many as suit the model. */
   threads: number | undefined
-  gpuLayers: number
   flashAttention: boolean | 'auto'
   kvType: 'f16' | 'bf16' | 'f32'
   maxSequences: number
@@ -351,14 +372,14 @@ export interface ResolvedLoad {
 /** @throws TypeError or RangeError with the code `PHI2_INVALID_OPTION`; `PHI2_UNSUPPORTED_KV_TYPE` for a quantized KV cache. */
 export function resolveLoad(options: LoadOptions | undefined): ResolvedLoad {
   refuseQuantizedKv(options?.kvType)
-  const given = checkOptions<LoadOptions>(options, loadSchema)
+  const given = withMode(checkOptions<LoadOptions>(options, loadSchema))
   const value = (name: keyof LoadOptions) => optionValue(given, loadSchema, name)
   return {
+    ...resolveWish(given),
     model: given.model,
     contextSize: value('contextSize') as number,
     ...resolveBatches(given),
     threads: given.threads,
-    gpuLayers: value('gpuLayers') as number,
     flashAttention: value('flashAttention') as boolean | 'auto',
     kvType: value('kvType') as ResolvedLoad['kvType'],
     maxSequences: value('maxSequences') as number,
@@ -479,6 +500,7 @@ const typeChecks: Record<OptionSpec['type'], (value: unknown) => boolean> = {
   number: Number.isFinite,
   boolean: (value) => typeof value === 'boolean',
   string: (value) => typeof value === 'string' && value !== '',
+  numbers: (value) => Array.isArray(value) && value.every(Number.isFinite),
   strings: (value) => typeof value === 'string' || Array.isArray(value),
   object: (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
   function: (value) => typeof value === 'function',
@@ -489,6 +511,7 @@ const typeChecks: Record<OptionSpec['type'], (value: unknown) => boolean> = {
 function describe(spec: OptionSpec): string {
   if (spec.choices) return `one of ${spec.choices.map((choice) => JSON.stringify(choice)).join(', ')}`
   const names = {
+    numbers: 'an array of numbers',
     strings: 'a string or an array of strings',
     signal: 'an AbortSignal',
     string: 'a string that is not empty',

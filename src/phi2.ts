@@ -2,18 +2,17 @@ import { Chat } from './chat.js'
 import { Dispatcher } from './dispatcher.js'
 import { nativeError, optionError } from './errors.js'
 import { Generation } from './generation.js'
+import { type PreparedLoad, prepareLoad } from './loading.js'
 import { ModelFile } from './model-file.js'
-import { provideModel } from './models/provide.js'
-import type { ResolvedModel } from './models/resolve.js'
 import { loadAddon, type NativeEngine } from './native.js'
 import { guarded, settle } from './native-task.js'
-import { type ResolvedLoad, resolveGenerate, resolveLoad } from './options.js'
+import { resolveGenerate } from './options.js'
+import { describeShares, holdersOf } from './placement/place.js'
+import { requireRoom } from './placement/room.js'
 import { codeIndent, codePrompt, qaPrompt } from './prompts.js'
 import { runSelfCheck, type SelfCheck } from './self-check.js'
 import { codeProfile, stopProfiles } from './stops.js'
-import { chooseThreads } from './threads.js'
 import { tokenizePrompt, tokenizeText } from './tokenize.js'
-import { resolveTuned } from './tuned/find.js'
 import type {
   Answer,
   ChatOptions,
@@ -21,6 +20,7 @@ import type {
   CodeRequest,
   GenerateOptions,
   LoadOptions,
+  MemoryPlan,
   ModelInfo,
   OneAnswer,
   SavedChat,
@@ -52,24 +52,20 @@ export class Phi2 implements AsyncDisposable {
    * Loads a model, off the main thread. A reference (`hf:…`, `modelscope:…`, a URL) that is not in the cache is downloaded
    * first.
    * @throws {Phi2Error} `PHI2_MODEL_NOT_FOUND`, `PHI2_UNKNOWN_MODEL`, `PHI2_INVALID_GGUF` (none, truncated or corrupt), `PHI2_NOT_PHI2`,
-   * `PHI2_UNSUPPORTED_KV_TYPE`, `PHI2_VOCABULARY_MISMATCH` (of the draft model), `PHI2_CONTEXT_FAILED` (memory), `PHI2_MODEL_LOAD_FAILED`, `PHI2_BINDING_NOT_FOUND`; wrong
+   * `PHI2_UNSUPPORTED_KV_TYPE`, `PHI2_MODE_UNAVAILABLE`, `PHI2_VOCABULARY_MISMATCH` (of the draft model), `PHI2_CONTEXT_FAILED` (memory), `PHI2_MODEL_LOAD_FAILED`, `PHI2_BINDING_NOT_FOUND`; wrong
    * options throw `PHI2_INVALID_OPTION`; an aborted load rejects with `signal.reason`. Of a download also
    * `PHI2_DOWNLOAD_FAILED`, `PHI2_ACCESS_DENIED`, `PHI2_CHECKSUM_MISMATCH` and `PHI2_NO_SPACE`.
    */
   static async load(options?: LoadOptions): Promise<Phi2> {
-    const given = resolveLoad(options)
-    given.signal?.throwIfAborted()
-    const { model, onProgress } = await provideModel(given.model, given)
-    const { resolved, tuned } = await resolveTuned(options, given, model)
-    const draft =
-      given.draft === undefined ? undefined : (await provideModel(given.draft, { signal: given.signal })).model
+    const prepared = await prepareLoad(options)
+    const { choice, draft, fitted, model, notTaken, resolved, threads, tuned, warnings } = prepared
+    requireRoom(resolved, choice, fitted)
     const modelFile = await ModelFile.at(model.path)
     const dispatcher = new Dispatcher()
-    const { threads, warning } = chooseThreads(resolved.threads, model.bytes)
-    const engine = await loadEngine(model, draft, { ...resolved, onProgress, threads }, dispatcher)
-    const { kvType, flashAttention } = resolved
+    const engine = await loadEngine(prepared, dispatcher)
+    const { kvType, flashAttention, mode } = resolved
     const { path, embedded } = model
-    const { info } = engine
+    const { shares, ...info } = engine.info
     const whole: ModelInfo = {
       ...info,
       path,
@@ -78,13 +74,31 @@ export class Phi2 implements AsyncDisposable {
       headSize: info.embeddingSize / info.heads,
       // The engine makes no step larger than the context.
       microBatchSize: Math.min(resolved.microBatchSize, info.batchSize),
+      mode,
       kvType,
       flashAttention,
-      warnings: warning === undefined ? info.warnings : [...info.warnings, warning],
+      device: holdersOf(shares),
+      devices: describeShares(shares),
+      notTaken,
+      warnings: [...info.warnings, ...warnings],
       threads,
       ...(tuned && { tuned }),
     }
     return new Phi2(engine, dispatcher, whole, modelFile)
+  }
+
+  /**
+   * What a load with these options would take on each device, and whether there is room, without loading: the engine adds up
+   * its own allocations. What `phi2 plan` shows. A model that is not there is downloaded, as by {@link Phi2.load}.
+   *
+   * @example
+   * const { devices, fits, gpuLayers, layers } = await Phi2.plan({ model: 'q4_k_m', contextSize: 8192 })
+   *
+   * @throws {Phi2Error} the codes of {@link Phi2.load}; too little memory is no error here, but told by `fits`
+   */
+  static async plan(options?: LoadOptions): Promise<MemoryPlan> {
+    const { planLoad } = await import('./placement/plan.js')
+    return planLoad(options)
   }
 
   /**
@@ -233,25 +247,11 @@ export class Phi2 implements AsyncDisposable {
 }
 
 async function loadEngine(
-  model: ResolvedModel,
-  draft: ResolvedModel | undefined,
-  options: ResolvedLoad & { threads: number },
+  { native, onProgress, resolved: { signal } }: PreparedLoad,
   dispatcher: Dispatcher,
 ): Promise<NativeEngine> {
-  const { signal, onProgress } = options
   const load = loadAddon().loadModel({
-    path_model: model.path,
-    n_ctx: options.contextSize,
-    n_batch: options.batchSize,
-    n_ubatch: options.microBatchSize,
-    n_seq_max: options.maxSequences,
-    n_queue_max: options.maxQueue,
-    n_threads: options.threads,
-    n_gpu_layers: options.gpuLayers,
-    flash_attn: options.flashAttention === 'auto' ? -1 : options.flashAttention ? 1 : 0,
-    type_kv: options.kvType,
-    path_draft: draft?.path,
-    n_threads_draft: draft === undefined ? 1 : Math.min(options.threads, chooseThreads(undefined, draft.bytes).threads),
+    ...native,
     onProgress: onProgress && ((fraction) => guarded(() => onProgress(fraction))),
     onChunk: dispatcher.onChunk,
     onEnd: dispatcher.onEnd,

@@ -49,12 +49,18 @@ export function systemReport(): SystemReport {
         .map(([name, value]) => (value === '1' ? name : `${name}=${value}`)),
     },
     devices,
-    notTaken: notTaken(
-      dirname(cpuBackendPath),
-      devices,
-      backends.map(({ name }) => name),
-    ),
+    notTaken: backendsNotTaken(),
   }
+}
+
+/** GPU backends that serve no device here, and why. */
+export function backendsNotTaken(): SystemReport['notTaken'] {
+  const { devices, backends, cpuBackendPath } = loadAddon().backendInfo(false)
+  return notTaken(
+    dirname(cpuBackendPath),
+    devices,
+    backends.map(({ name }) => name),
+  )
 }
 
 function notTaken(folder: string, devices: readonly DeviceInfo[], loaded: readonly string[]): SystemReport['notTaken'] {

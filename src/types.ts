@@ -288,6 +288,9 @@ export interface RestoredState {
 
 export type KvType = 'f16' | 'bf16' | 'f32'
 
+/** The execution modes of Phi-2's model card, and `auto`. */
+export type Mode = 'auto' | 'fp16-flash-cuda' | 'fp16-cuda' | 'fp32-cuda' | 'fp32-cpu'
+
 /** Options of `Phi2.load`. */
 export interface LoadOptions {
   /**
@@ -299,6 +302,22 @@ export interface LoadOptions {
    * @default `PHI2_MODEL`, else the best Phi-2 in the cache (Q4_K_M, if it is there), else `'tiny'`
    */
   model?: string
+  /**
+   * The four modes of the model card fix what they name: the type of the file's weights, where all layers lie, flash
+   * attention and the KV type. What is missing is an error, `PHI2_MODE_UNAVAILABLE`: there is no silent way back to the CPU.
+   *
+   * - `'auto'`: any file, the best device that there is, as many layers on it as fit
+   * - `'fp16-flash-cuda'`: an F16 file, all layers on CUDA devices, flash attention, F16 KV
+   * - `'fp16-cuda'`: the same without flash attention
+   * - `'fp32-cuda'`: an F32 file, all layers on CUDA devices, F32 KV
+   * - `'fp32-cpu'`: an F32 file, no GPU, F32 KV
+   *
+   * Without a `model` these take the F16 or F32 file in the cache. @default 'auto'
+   *
+   * @example
+   * await using phi2 = await Phi2.load({ mode: 'fp16-cuda' })
+   */
+  mode?: Mode
   /** KV cells shared by all sequences; one sequence holds at most 2048 positions. @default 2048 */
   contextSize?: number
   /** Tokens decoded in one step at most, 32 to 2048. @default 512 */
@@ -311,8 +330,23 @@ export interface LoadOptions {
   microBatchSize?: number
   /** @default the physical cores, as far as they can be told; 1 for models below 200 MB */
   threads?: number
-  /** Layers on a GPU; -1 is all that there are. @default -1 */
+  /**
+   * Layers on the GPU, the last ones first; the output layer counts as one. -1 is all, and 0 leaves the GPU alone. What does
+   * not fit there is an error. @default as many as fit
+   */
   gpuLayers?: number
+  /**
+   * Which devices hold the layers: a device (`'cuda0'`, `'vulkan1'`), all of a kind (`'cuda'`, `'vulkan'`, `'metal'`),
+   * several of them in an array (or one text with commas), `'gpu'` for the best GPU or else an error, `'cpu'` for none.
+   * `phi2 doctor` shows the names.
+   * @default the best that there is: CUDA before Vulkan, memory of its own before the machine's, and of several alike the
+   * one with most free memory, if it can hold everything, else all
+   */
+  device?: string | readonly string[]
+  /** Only this one of the GPUs that would be used, counted from 0. */
+  mainGpu?: number
+  /** Each GPU's share of the layers, in their order, such as `[3, 1]`. @default by their free memory, where one is too small */
+  tensorSplit?: readonly number[]
   /** @default 'auto' */
   flashAttention?: boolean | 'auto'
   /** Type of the KV cache. Quantized types do not work with Phi-2's head size 80. @default 'f16' */
@@ -343,10 +377,63 @@ export type TunedOptions = Required<Pick<LoadOptions, 'threads' | 'batchSize' | 
 export interface DeviceInfo {
   name: string
   description: string
+  /** `igpu`: one without memory of its own. */
   type: 'cpu' | 'gpu' | 'igpu' | 'accel'
   backend: string
+  /** Bus address, where there is one: a card that two backends can use is a device of each. */
+  id?: string
   memoryTotal: number
   memoryFree: number
+}
+
+/** What one device holds, in bytes. */
+export interface DeviceShare {
+  /** `CPU` for the machine's own memory. */
+  name: string
+  description: string
+  /** The output layer counts as one more. */
+  layers: number
+  weights: number
+  kv: number
+  /** What steps are computed in. */
+  compute: number
+}
+
+/** A device, or a backend, that is not used, and why. */
+export interface NotTaken {
+  name: string
+  reason: string
+}
+
+/** What a device would hold, and whether it has room for it. */
+export interface PlannedShare extends DeviceShare {
+  memoryTotal: number
+  memoryFree: number
+  fits: boolean
+}
+
+/** What a load would come to: `Phi2.plan`. */
+export interface MemoryPlan {
+  /** The file. */
+  path: string
+  mode: Mode
+  contextSize: number
+  batchSize: number
+  microBatchSize: number
+  maxSequences: number
+  kvType: KvType
+  flashAttention: boolean | 'auto'
+  /** How many there are; the output layer counts as one. */
+  layers: number
+  /** How many of them would lie on GPUs. */
+  gpuLayers: number
+  /** Whether there is room for everything, where it would lie. */
+  fits: boolean
+  /** The GPUs, then the CPU with what is in the machine's memory: the weights there are mapped from the file. */
+  devices: PlannedShare[]
+  notTaken: NotTaken[]
+  /** What would be told after the load, too. */
+  warnings: string[]
 }
 
 /** `phi2.info`: what is loaded and where it runs. */
@@ -379,11 +466,17 @@ export interface ModelInfo {
   microBatchSize: number
   maxSequences: number
   threads: number
+  mode: Mode
+  /** Layers on GPUs; the output layer counts as one. */
   gpuLayers: number
   kvType: KvType
   flashAttention: boolean | 'auto'
-  /** Device that holds the layers. */
+  /** Names of the devices that hold layers. */
   device: string
+  /** What lies where: the GPUs in use, then the CPU. */
+  devices: DeviceShare[]
+  /** Devices and backends that are not used, and why. */
+  notTaken: NotTaken[]
   /** The options that come from a profile of `phi2 tune`. Absent where there is none, or every option was given. */
   tuned?: {
     options: Partial<TunedOptions>

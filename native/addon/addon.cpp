@@ -23,16 +23,24 @@ Napi::Object DescribeDevice(Napi::Env env, const Device& device) {
   object.Set("description", device.description);
   object.Set("type", device.type);
   object.Set("backend", device.backend);
+  if (!device.id.empty()) object.Set("id", device.id);
   object.Set("memoryTotal", static_cast<double>(device.memory_total));
   object.Set("memoryFree", static_cast<double>(device.memory_free));
   return object;
 }
 
+/// The argument says whether their memory is wanted; it is, if there is none.
+Napi::Value Devices(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const bool memory = info.Length() == 0 || info[0].ToBoolean().Value();
+  Napi::Array devices = Napi::Array::New(env);
+  for (const Device& device : ListDevices(memory)) devices.Set(devices.Length(), DescribeDevice(env, device));
+  return devices;
+}
+
 Napi::Value BackendInfo(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Napi::Object result = Napi::Object::New(env);
-  Napi::Array devices = Napi::Array::New(env);
-  for (const Device& device : ListDevices()) devices.Set(devices.Length(), DescribeDevice(env, device));
   Napi::Array backends = Napi::Array::New(env);
   for (const BackendFeatures& backend : ListBackends()) {
     Napi::Object features = Napi::Object::New(env);
@@ -42,7 +50,7 @@ Napi::Value BackendInfo(const Napi::CallbackInfo& info) {
     object.Set("features", features);
     backends.Set(backends.Length(), object);
   }
-  result.Set("devices", devices);
+  result.Set("devices", Devices(info));
   result.Set("backends", backends);
   result.Set("cpuBackendPath", CpuBackendPath());
   return result;
@@ -69,6 +77,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("versions", Versions(env));
   exports.Set("initBackend", Napi::Function::New<InitBackendFrom>(env, "initBackend"));
   exports.Set("backendInfo", Napi::Function::New<BackendInfo>(env, "backendInfo"));
+  exports.Set("devices", Napi::Function::New<Devices>(env, "devices"));
+  exports.Set("measureMemory", Napi::Function::New<MeasureLoad>(env, "measureMemory"));
   exports.Set("loadModel", Napi::Function::New<LoadModel>(env, "loadModel"));
   exports.Set("perplexity", Napi::Function::New<MeasurePerplexity>(env, "perplexity"));
   exports.Set("importance", Napi::Function::New<MeasureImportance>(env, "importance"));

@@ -25,10 +25,10 @@ struct Loading {
   void Work() {
     request.model.cancelled = &cancelled;
     const float share = ShareOfModel();
-    std::shared_ptr<Model> model = LoadPart(request.model.path, 0, share);
+    std::shared_ptr<Model> model = LoadPart(request.model, 0, share);
     DraftOptions draft;
     draft.n_threads = request.n_threads_draft;
-    if (!request.path_draft.empty()) draft.model = LoadPart(request.path_draft, share, 1);
+    if (!request.path_draft.empty()) draft.model = LoadPart(request.draft(), share, 1);
     if (cancelled) throw Error("PHI2_ABORTED", "The load of " + request.model.path + " was aborted.");
     parts.engine = std::make_shared<Engine>(std::move(model), request.engine, parts.channel.get(), draft);
   }
@@ -42,9 +42,7 @@ struct Loading {
     return unknown ? 1 : model / (model + draft);
   }
 
-  std::shared_ptr<Model> LoadPart(const std::string& path, float from, float to) {
-    ModelOptions options = request.model;
-    options.path = path;
+  std::shared_ptr<Model> LoadPart(ModelOptions options, float from, float to) {
     if (progress) options.on_progress = [=](float fraction) { progress->Report(from + fraction * (to - from)); };
     return Model::Load(options);
   }
@@ -54,16 +52,52 @@ struct Loading {
   }
 };
 
-std::string DeviceName(int32_t n_gpu_layers) {
-  std::string name = "CPU";
-  if (n_gpu_layers == 0) return name;
-  for (const Device& device : ListDevices()) {
-    if (device.type == "gpu" || device.type == "igpu") return device.name;
+Napi::Array DescribeShares(Napi::Env env, const std::vector<DeviceShare>& shares) {
+  Napi::Array list = Napi::Array::New(env, shares.size());
+  uint32_t index = 0;
+  for (const DeviceShare& share : shares) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("name", share.name);
+    object.Set("layers", share.n_layers);
+    object.Set("weights", static_cast<double>(share.weights));
+    object.Set("kv", static_cast<double>(share.kv));
+    object.Set("compute", static_cast<double>(share.compute));
+    list.Set(index++, object);
   }
-  return name;
+  return list;
 }
 
 }  // namespace
+
+Napi::Value MeasureLoad(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return Guard(env, [&]() -> Napi::Value {
+    if (info.Length() < 1 || !info[0].IsObject()) throw BadArgument(env, "Expected an object for options.");
+    struct Measuring {
+      LoadRequest request;
+      std::atomic<bool> cancelled{false};
+      MemoryNeed need;
+    };
+    auto shared = std::make_shared<Measuring>();
+    shared->request = ReadLoadOptions(info[0].As<Napi::Object>());
+    shared->request.model.cancelled = &shared->cancelled;
+
+    PromiseTask task;
+    task.work = [shared] {
+      const LoadRequest& request = shared->request;
+      const ModelOptions draft = request.draft();
+      shared->need = MeasureMemory(request.model, request.engine, request.path_draft.empty() ? nullptr : &draft);
+    };
+    task.cancel = [shared] { shared->cancelled = true; };
+    task.result = [shared](Napi::Env e) -> Napi::Value {
+      Napi::Object need = Napi::Object::New(e);
+      need.Set("layers", shared->need.n_layers);
+      need.Set("devices", DescribeShares(e, shared->need.devices));
+      return need;
+    };
+    return RunCancellableTask(env, "phi2 plan", std::move(task));
+  });
+}
 
 Napi::Value LoadModel(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -116,9 +150,8 @@ Napi::Object DescribeModel(Napi::Env env, const Engine& engine) {
   info.Set("sequenceSize", engine.n_ctx_seq());
   info.Set("batchSize", engine.n_batch());
   info.Set("maxSequences", engine.n_seq_max());
-  const int32_t n_gpu_layers = model.n_gpu_layers();
-  info.Set("gpuLayers", n_gpu_layers);
-  info.Set("device", DeviceName(n_gpu_layers));
+  info.Set("gpuLayers", model.n_gpu_layers());
+  info.Set("shares", DescribeShares(env, engine.shares()));
   Napi::Array warnings = Napi::Array::New(env);
   for (const std::string& warning : model.warnings()) warnings.Set(warnings.Length(), warning);
   for (const std::string& warning : engine.draft_warnings()) {

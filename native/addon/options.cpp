@@ -76,6 +76,36 @@ ggml_type OptionalType(const Napi::Object& object, const char* key) {
   return static_cast<ggml_type>(Integer(object, key, 0, GGML_TYPE_COUNT - 1));
 }
 
+std::vector<std::string> Texts(const Napi::Object& object, const char* key) {
+  const Napi::Value value = object.Get(key);
+  if (!value.IsArray()) throw Wrong(object, key, "an array");
+  const auto list = value.As<Napi::Array>();
+  std::vector<std::string> texts;
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const Napi::Value item = list.Get(i);
+    if (!item.IsString()) throw Wrong(object, key, "an array of strings");
+    texts.push_back(item.As<Napi::String>().Utf8Value());
+  }
+  return texts;
+}
+
+/// Shares of the layers; empty where they are left out.
+std::vector<float> TensorSplit(const Napi::Object& options) {
+  const Napi::Value value = options.Get("tensor_split");
+  std::vector<float> shares;
+  if (value.IsUndefined()) return shares;
+  if (!value.IsArray()) throw Wrong(options, "tensor_split", "an array");
+  const auto list = value.As<Napi::Array>();
+  if (list.Length() > llama_max_devices()) throw Wrong(options, "tensor_split", "fewer shares");
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const Napi::Value item = list.Get(i);
+    const double share = item.IsNumber() ? item.As<Napi::Number>().DoubleValue() : -1;
+    if (!(share >= 0 && share <= 1e6)) throw Wrong(options, "tensor_split", "numbers from 0 to 1000000");
+    shares.push_back(static_cast<float>(share));
+  }
+  return shares;
+}
+
 std::string OptionalText(const Napi::Object& object, const char* key) {
   return object.Get(key).IsUndefined() ? std::string() : Text(object, key);
 }
@@ -115,15 +145,8 @@ SamplerSpec ReadSampler(const Napi::Object& from) {
   spec.dry_base = Float(from, "dry_base");
   spec.dry_allowed_length = Integer(from, "dry_allowed_length", 0, 1 << 20);
   spec.dry_last_n = Integer(from, "dry_last_n", -1, 1 << 20);
-  const Napi::Value breakers = from.Get("dry_breakers");
-  if (!breakers.IsArray()) throw Wrong(from, "dry_breakers", "an array");
-  const auto list = breakers.As<Napi::Array>();
-  if (list.Length() > kMaxBreakers) throw Wrong(from, "dry_breakers", "at most 32 strings");
-  for (uint32_t i = 0; i < list.Length(); ++i) {
-    const Napi::Value item = list.Get(i);
-    if (!item.IsString()) throw Wrong(from, "dry_breakers", "an array of strings");
-    spec.dry_breakers.push_back(item.As<Napi::String>().Utf8Value());
-  }
+  spec.dry_breakers = Texts(from, "dry_breakers");
+  if (spec.dry_breakers.size() > kMaxBreakers) throw Wrong(from, "dry_breakers", "at most 32 strings");
   spec.mirostat = Boolean(from, "mirostat");
   spec.mirostat_tau = Float(from, "mirostat_tau");
   spec.mirostat_eta = Float(from, "mirostat_eta");
@@ -159,6 +182,8 @@ LoadRequest ReadLoadOptions(const Napi::Object& options) {
   LoadRequest request;
   request.model.path = Text(options, "path_model");
   request.model.n_gpu_layers = Integer(options, "n_gpu_layers", -1, 1 << 16);
+  request.model.devices = Texts(options, "devices");
+  request.model.tensor_split = TensorSplit(options);
   request.engine.n_ctx = static_cast<uint32_t>(Integer(options, "n_ctx", 32, 1 << 24));
   request.engine.n_batch = static_cast<uint32_t>(Integer(options, "n_batch", 32, 2048));
   request.engine.n_ubatch = static_cast<uint32_t>(Integer(options, "n_ubatch", 32, 2048));
@@ -174,6 +199,13 @@ LoadRequest ReadLoadOptions(const Napi::Object& options) {
     request.n_threads_draft = Integer(options, "n_threads_draft", 1, GGML_MAX_N_THREADS);
   }
   return request;
+}
+
+ModelOptions LoadRequest::draft() const {
+  ModelOptions options = model;
+  options.path = path_draft;
+  if (options.n_gpu_layers > 0) options.n_gpu_layers = -1;
+  return options;
 }
 
 StopSpec ReadStopSpec(const Napi::Value& rules, bool at_line_start) {

@@ -13,6 +13,9 @@ namespace phi2 {
 /// become garbage in C++; ranges are the TypeScript schema's business, except where the engine would assert.
 struct LoadRequest {
   ModelOptions model;
+
+  /// The draft model lies where the model does, with all of its layers, however few the model has there.
+  ModelOptions draft() const;
   EngineOptions engine;
   std::string path_draft;  ///< empty: no draft model
   int32_t n_threads_draft = 1;

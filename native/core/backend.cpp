@@ -50,7 +50,7 @@ void InitBackend(const std::string& folder) {
   started = true;
 }
 
-std::vector<Device> ListDevices() {
+std::vector<Device> ListDevices(bool memory) {
   std::vector<Device> devices;
   for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
     ggml_backend_dev_t dev = ggml_backend_dev_get(i);
@@ -59,11 +59,13 @@ std::vector<Device> ListDevices() {
     device.description = ggml_backend_dev_description(dev);
     device.type = TypeName(ggml_backend_dev_type(dev));
     device.backend = ggml_backend_reg_name(ggml_backend_dev_backend_reg(dev));
-    size_t free = 0;
-    size_t total = 0;
-    ggml_backend_dev_memory(dev, &free, &total);
-    device.memory_free = free;
-    device.memory_total = total;
+    if (memory) {
+      ggml_backend_dev_props props = {};
+      ggml_backend_dev_get_props(dev, &props);
+      if (props.device_id != nullptr) device.id = props.device_id;
+      device.memory_free = props.memory_free;
+      device.memory_total = props.memory_total;
+    }
     devices.push_back(std::move(device));
   }
   return devices;
@@ -100,7 +102,5 @@ std::string CpuBackendPath() {
 #endif
   return "";
 }
-
-bool AbortCallbackWorks() { return !llama_supports_gpu_offload(); }
 
 }  // namespace phi2

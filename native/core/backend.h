@@ -12,6 +12,7 @@ struct Device {
   std::string description;
   std::string type;  ///< cpu, gpu, igpu, accel
   std::string backend;
+  std::string id;  ///< PCI address, where it has one: the same card may be a device of two backends
   uint64_t memory_total = 0;
   uint64_t memory_free = 0;
 };
@@ -26,7 +27,9 @@ struct BackendFeatures {
 /// Throws PHI2_BINDING_NOT_FOUND when there is no CPU backend in the folder.
 void InitBackend(const std::string& folder);
 
-std::vector<Device> ListDevices();
+/// Without `memory` that is left out, and the id with it: a CUDA device sets itself up, and takes some hundred MB of
+/// its memory, when it is asked.
+std::vector<Device> ListDevices(bool memory);
 std::vector<BackendFeatures> ListBackends();
 
 /// Path of the shared library that serves as the CPU backend.
@@ -34,8 +37,5 @@ std::string CpuBackendPath();
 
 /// A function of the CPU backend, which is a plug-in and so cannot be linked to. Null if it has none of that name.
 void* CpuBackendFunction(const char* name);
-
-/// Whether every device that can hold layers heeds the abort callback: true with CPU devices only.
-bool AbortCallbackWorks();
 
 }  // namespace phi2

@@ -11,9 +11,12 @@ namespace phi2 {
 namespace {
 
 // The system would promise the memory and end the process when it is touched.
-void RefuseTooLargeCache(const llama_model* model, const EngineOptions& options) {
-  const double row = static_cast<double>(ggml_row_size(options.type_kv, llama_model_n_embd(model)));
-  const double bytes = 2.0 * options.n_ctx * llama_model_n_layer(model) * row;
+void RefuseTooLargeCache(const Model& model, const EngineOptions& options) {
+  const llama_model* shaped = model.get();
+  const double row = static_cast<double>(ggml_row_size(options.type_kv, llama_model_n_embd(shaped)));
+  // Of the layers that a GPU has, the cache is there too; the output layer, which has none, is the first to go.
+  const int32_t n_layer = std::min(llama_model_n_layer(shaped), llama_model_n_layer(shaped) + 1 - model.n_gpu_layers());
+  const double bytes = 2.0 * options.n_ctx * n_layer * row;
   size_t free = 0;
   size_t total = 0;
   ggml_backend_dev_memory(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU), &free, &total);
@@ -24,7 +27,37 @@ void RefuseTooLargeCache(const llama_model* model, const EngineOptions& options)
                                          " MB of memory. Use a smaller contextSize.");
 }
 
+/// The engine ends the process over a cache that its device cannot work with: tensors larger than it takes in one
+/// piece, or of a type that it cannot fill.
+void RefuseUnusableCache(const Model& model, const EngineOptions& options) {
+  const ggml_init_params params = {8 * ggml_tensor_overhead(), nullptr, true};
+  const std::unique_ptr<ggml_context, decltype(&ggml_free)> tensors(ggml_init(params), ggml_free);
+  const int64_t n_embd = llama_model_n_embd(model.get());
+  ggml_tensor* cache = ggml_new_tensor_2d(tensors.get(), options.type_kv, n_embd, options.n_ctx);
+  ggml_tensor* row = ggml_new_tensor_2d(tensors.get(), GGML_TYPE_F32, n_embd, 1);
+  ggml_tensor* where = ggml_new_tensor_1d(tensors.get(), GGML_TYPE_I64, 1);
+  const ggml_tensor* fill = ggml_set_rows(tensors.get(), cache, row, where);
+  for (ggml_backend_dev_t gpu : model.gpus()) {
+    if (ggml_backend_dev_supports_op(gpu, cache) && ggml_backend_dev_supports_op(gpu, fill)) continue;
+    throw Error("PHI2_CONTEXT_FAILED", std::string(ggml_backend_dev_name(gpu)) + " cannot work with a KV cache of " +
+                                           std::to_string(options.n_ctx) + " cells of " +
+                                           ggml_type_name(options.type_kv) + ": it is " +
+                                           std::to_string(ggml_nbytes(cache) / 1000000) +
+                                           " MB a layer. Use a smaller contextSize, kvType f16, or device cpu.");
+  }
+}
+
 }  // namespace
+
+EngineOptions ForEngine(EngineOptions options) {
+  ++options.n_seq_max;
+  return options;
+}
+
+EngineOptions ForDrafts(EngineOptions options) {
+  options.n_outputs = options.n_seq_max;
+  return options;
+}
 
 void Context::ThreadpoolDeleter::operator()(ggml_threadpool* pool) const {
   reinterpret_cast<void (*)(ggml_threadpool*)>(CpuBackendFunction("ggml_threadpool_free"))(pool);
@@ -51,7 +84,8 @@ Context::Context(const Model& model, const EngineOptions& options, ggml_abort_ca
   params.cb_eval = on_tensor;
   params.cb_eval_user_data = on_tensor_data;
 
-  RefuseTooLargeCache(model.get(), options);
+  if (!model.no_alloc()) RefuseTooLargeCache(model, options);
+  RefuseUnusableCache(model, options);
   LogCapture log;
   context_.reset(llama_init_from_model(model.get(), params));
   if (!context_) {

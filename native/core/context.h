@@ -22,12 +22,17 @@ struct EngineOptions {
   bool kv_unified = true;  ///< one cache for all sequences; otherwise each has its share of the cells
 };
 
+/// What the engine makes its context with: its cache keeps one sequence for itself.
+EngineOptions ForEngine(EngineOptions options);
+/// What a draft model makes its context with: of each sequence one row of logits at most.
+EngineOptions ForDrafts(EngineOptions options);
+
 /// A llama context with a thread pool of its own: without one the CPU backend starts and joins
 /// threads for every step. Used by one thread at a time.
 class Context {
  public:
   /// Takes a while: for worker threads. Throws PHI2_CONTEXT_FAILED with the engine's own reason, or because the cache
-  /// is larger than the machine's memory.
+  /// is larger than the machine's memory. Of a model that is only measured, nothing is allocated.
   /// `on_tensor` sees every tensor that is computed. `neighbor`: a context that lives longer and computes only while
   /// this one does not; its threads are used, since those of two pools would wait for work on the same cores.
   Context(const Model& model, const EngineOptions& options, ggml_abort_callback should_abort, void* data,

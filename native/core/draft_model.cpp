@@ -23,11 +23,6 @@ size_t CommonPrefix(const Tokens& a, const Tokens& b) {
                              a.begin());
 }
 
-EngineOptions ForDrafts(EngineOptions options) {
-  options.n_outputs = options.n_seq_max;
-  return options;
-}
-
 }  // namespace
 
 DraftModel::DraftModel(std::shared_ptr<const Model> model, const EngineOptions& options, const Context& engine,

@@ -7,6 +7,7 @@
 
 #include "core/acceptance.h"
 #include "core/context.h"
+#include "core/device_memory.h"
 #include "core/model.h"
 #include "core/step_cost.h"
 
@@ -46,6 +47,8 @@ class DraftModel {
 
   /// Time of a step by its tokens.
   const StepCost& cost() const { return cost_; }
+
+  std::vector<DeviceShare> shares() const { return SharesOf(*model_, context_); }
 
   /// Of the large model's weights, how many this one has.
   double relative_size() const { return relative_size_; }

@@ -19,9 +19,8 @@ Engine::Engine(std::shared_ptr<Model> model, const EngineOptions& options, Event
       has_draft_model_(draft.model != nullptr),
       n_queue_max_(options.n_queue_max) {
   if (has_draft_model_) RefuseOtherVocabulary(*model_, *draft.model);
-  EngineOptions with_transit = options;
-  ++with_transit.n_seq_max;  // the cache keeps one for itself
-  context_ = std::make_unique<Context>(*model_, with_transit, StepWatch::ShouldStop, &watch_);
+  context_ = std::make_unique<Context>(*model_, ForEngine(options), StepWatch::ShouldStop, &watch_);
+  shares_ = SharesOf(*model_, *context_);
   n_ctx_ = context_->n_ctx();
   n_batch_ = context_->n_batch();
   n_seq_max_ = options.n_seq_max;
@@ -32,15 +31,16 @@ Engine::Engine(std::shared_ptr<Model> model, const EngineOptions& options, Event
   cache_ = std::make_unique<KvCache>(*context_, kv_shape_);
   scheduler_ = std::make_unique<Scheduler>(*cache_, n_ctx_seq_, n_queue_max_);
   builder_ = std::make_unique<BatchBuilder>(n_batch_, llama_n_ubatch(context_->get()), context_->n_outputs(),
-                                            AbortCallbackWorks());
+                                            model_->on_cpu());
   std::unique_ptr<DraftModel> draft_model;
   if (has_draft_model_) {
     EngineOptions for_drafts = options;
     for_drafts.n_threads = draft.n_threads;
     draft_warnings_ = draft.model->warnings();
     draft_model = std::make_unique<DraftModel>(draft.model, for_drafts, *context_, StepWatch::ShouldStop, &watch_);
+    AddShares(shares_, draft_model->shares());
   }
-  const Speculator::Limits limits = {n_batch_, context_->n_outputs(), AbortCallbackWorks()};
+  const Speculator::Limits limits = {n_batch_, context_->n_outputs(), model_->on_cpu()};
   speculator_ = std::make_unique<Speculator>(limits, std::move(draft_model));
   thread_ = std::thread([this] { Run(); });
 }

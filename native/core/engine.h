@@ -12,6 +12,7 @@
 
 #include "core/batch_builder.h"
 #include "core/context.h"
+#include "core/device_memory.h"
 #include "core/kv_cache.h"
 #include "core/model.h"
 #include "core/scheduler.h"
@@ -110,6 +111,8 @@ class Engine {
   const std::shared_ptr<Model>& shared_model() const { return model_; }
   /// Of the draft model.
   const std::vector<std::string>& draft_warnings() const { return draft_warnings_; }
+  /// What lies where, that of the draft model included.
+  const std::vector<DeviceShare>& shares() const { return shares_; }
   uint32_t n_ctx() const { return n_ctx_; }
   uint32_t n_batch() const { return n_batch_; }
   uint32_t n_seq_max() const { return n_seq_max_; }
@@ -147,6 +150,7 @@ class Engine {
   uint32_t n_ctx_seq_ = 0;
   bool has_draft_model_ = false;
   std::vector<std::string> draft_warnings_;
+  std::vector<DeviceShare> shares_;
   KvShape kv_shape_;
   uint32_t n_queue_max_;
 

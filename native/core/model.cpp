@@ -51,6 +51,22 @@ std::vector<llama_model_kv_override> Overrides(const GgufSummary& summary, std::
   return overrides;
 }
 
+std::vector<ggml_backend_dev_t> FindDevices(const std::vector<std::string>& names) {
+  if (names.size() > llama_max_devices()) {
+    throw Error("PHI2_MODE_UNAVAILABLE", "Expected at most " + std::to_string(llama_max_devices()) +
+                                             " devices but received " + std::to_string(names.size()) + ".");
+  }
+  std::vector<ggml_backend_dev_t> devices;
+  for (const std::string& name : names) {
+    ggml_backend_dev_t device = ggml_backend_dev_by_name(name.c_str());
+    const bool is_gpu = device != nullptr && (ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_GPU ||
+                                              ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_IGPU);
+    if (!is_gpu) throw Error("PHI2_MODE_UNAVAILABLE", "There is no GPU named " + name + ".");
+    devices.push_back(device);
+  }
+  return devices;
+}
+
 bool OnProgress(float progress, void* data) {
   const auto& options = *static_cast<const ModelOptions*>(data);
   if (options.on_progress) options.on_progress(progress);
@@ -66,12 +82,23 @@ std::shared_ptr<Model> Model::Load(const ModelOptions& options) {
   // The output layer counts as one more.
   const auto n_layers = static_cast<int32_t>(summary.layers) + 1;
   const bool all = options.n_gpu_layers < 0 || options.n_gpu_layers > n_layers;
-  model->n_gpu_layers_ = !llama_supports_gpu_offload() ? 0 : all ? n_layers : options.n_gpu_layers;
+  model->n_gpu_layers_ = options.devices.empty() ? 0 : all ? n_layers : options.n_gpu_layers;
+  if (!model->on_cpu()) model->gpus_ = FindDevices(options.devices);
+  model->no_alloc_ = options.no_alloc;
 
   const std::vector<llama_model_kv_override> overrides = Overrides(summary, model->warnings_);
 
   llama_model_params params = llama_model_default_params();
   params.n_gpu_layers = model->n_gpu_layers_;
+  // None at all for the CPU: left to itself llama.cpp gives a GPU some of the work even if no layer is to lie there.
+  std::vector<ggml_backend_dev_t> devices = model->gpus_;
+  devices.push_back(nullptr);
+  params.devices = devices.data();
+  std::vector<float> tensor_split = options.tensor_split;
+  tensor_split.resize(llama_max_devices());
+  if (!options.tensor_split.empty()) params.tensor_split = tensor_split.data();
+  params.no_alloc = options.no_alloc;
+  if (options.no_alloc) params.load_mode = LLAMA_LOAD_MODE_NONE;  // to map the file would be to allocate
   params.kv_overrides = overrides.data();
   params.progress_callback = OnProgress;
   params.progress_callback_user_data = const_cast<ModelOptions*>(&options);
@@ -84,7 +111,7 @@ std::shared_ptr<Model> Model::Load(const ModelOptions& options) {
     }
     throw Error("PHI2_MODEL_LOAD_FAILED", "The engine could not load " + options.path + ": " + log.Summary());
   }
-  model->ReadVocabulary();
+  if (!options.no_alloc) model->ReadVocabulary();
   return model;
 }
 

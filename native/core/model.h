@@ -15,7 +15,10 @@ namespace phi2 {
 
 struct ModelOptions {
   std::string path;
-  int32_t n_gpu_layers = -1;                     ///< negative: all
+  int32_t n_gpu_layers = -1;         ///< negative: all
+  std::vector<std::string> devices;  ///< names of the GPUs that share them, in this order; none: the CPU has them all
+  std::vector<float> tensor_split;   ///< each device's share of the layers; empty: by its free memory
+  bool no_alloc = false;             ///< nothing but to measure what it would take: no weights, no words
   const std::atomic<bool>* cancelled = nullptr;  ///< read while loading
   std::function<void(float)> on_progress;        ///< 0 to 1, on the loading thread
 };
@@ -34,7 +37,8 @@ using DryParams = std::tuple<float, float, int32_t, int32_t, std::vector<std::st
 class Model {
  public:
   /// Blocks while the file is checked and read: for worker threads. Throws the codes of CheckGguf, PHI2_ABORTED when
-  /// cancelled, PHI2_MODEL_LOAD_FAILED with the engine's own reason.
+  /// cancelled, PHI2_MODEL_LOAD_FAILED with the engine's own reason, PHI2_MODE_UNAVAILABLE for a device that is not
+  /// there.
   static std::shared_ptr<Model> Load(const ModelOptions& options);
 
   Model(const Model&) = delete;
@@ -64,7 +68,13 @@ class Model {
   /// tens of milliseconds: the last one is kept and copied.
   llama_sampler_ptr DrySampler(const DryParams& params) const;
 
+  /// Without GPUs 0. The output layer counts as one.
   int32_t n_gpu_layers() const { return n_gpu_layers_; }
+  /// Whether everything is computed there: only the CPU heeds the abort callback.
+  bool on_cpu() const { return n_gpu_layers_ == 0; }
+  /// In their order; none when on_cpu().
+  const std::vector<ggml_backend_dev_t>& gpus() const { return gpus_; }
+  bool no_alloc() const { return no_alloc_; }
   const std::string& name() const { return name_; }
   const std::vector<std::string>& warnings() const { return warnings_; }
 
@@ -78,6 +88,8 @@ class Model {
   size_t longest_piece_ = 1;
   std::vector<TokenRange> sampleable_;
   int32_t n_gpu_layers_ = 0;
+  std::vector<ggml_backend_dev_t> gpus_;
+  bool no_alloc_ = false;
   std::string name_;
   std::vector<std::string> warnings_;
 

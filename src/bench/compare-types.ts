@@ -16,7 +16,7 @@ import type { Speed } from './speed.js'
 import { quantizedSource, randomSource, type TypeSource } from './type-source.js'
 
 /** Options of {@link compareTypes}. */
-export interface CompareTypesOptions extends Pick<LoadOptions, 'threads' | 'gpuLayers' | 'signal'> {
+export interface CompareTypesOptions extends Pick<LoadOptions, 'threads' | 'gpuLayers' | 'device' | 'signal'> {
   /** As `quantize` names them, without those that need an importance matrix. @default q4_0, q4_k_s, q4_k_m, q5_k_m, q6_k and q8_0 */
   types?: readonly MadeType[]
   /**
@@ -97,6 +97,7 @@ const schema = {
   repetitions: benchSchema.repetitions,
   threads: loadSchema.threads,
   gpuLayers: loadSchema.gpuLayers,
+  device: loadSchema.device,
   signal: loadSchema.signal,
   onProgress: loadSchema.onProgress,
 } as const satisfies Record<keyof CompareTypesOptions, OptionSpec>
@@ -207,8 +208,16 @@ function score(
   return perplexity({ ...loadOf(options), model, text: text!, chunks, signal, onProgress })
 }
 
-function loadOf({ threads, gpuLayers }: CompareTypesOptions): Pick<LoadOptions, 'threads' | 'gpuLayers'> {
-  return { ...(threads !== undefined && { threads }), ...(gpuLayers !== undefined && { gpuLayers }) }
+function loadOf({
+  device,
+  gpuLayers,
+  threads,
+}: CompareTypesOptions): Pick<LoadOptions, 'threads' | 'gpuLayers' | 'device'> {
+  return {
+    ...(threads !== undefined && { threads }),
+    ...(gpuLayers !== undefined && { gpuLayers }),
+    ...(device !== undefined && { device }),
+  }
 }
 
 /** Text that is hard is hard for both: chunk by chunk, only what the type changed is left. */

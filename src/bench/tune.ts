@@ -2,6 +2,7 @@ import { optionError, Phi2Error } from '../errors.js'
 import { provideModel } from '../models/provide.js'
 import { checkOptions, loadSchema, type OptionSpec, resolveLoad } from '../options.js'
 import { Phi2 } from '../phi2.js'
+import { chooseHere } from '../placement/place.js'
 import { chooseThreads, defaultThreads, usableProcessors } from '../threads.js'
 import { tunedKey } from '../tuned/find.js'
 import type { TunedGain, TunedKey, TunedProfile } from '../tuned/profile.js'
@@ -13,7 +14,7 @@ import { isSame, ratiosOf, type SearchResult, type Stage, search, type Times, ty
 import { median, type Speed, summarize } from './speed.js'
 
 /** Options of {@link tune}: what an answer is like, and for which model. */
-export interface TuneOptions extends Pick<LoadOptions, 'model' | 'gpuLayers' | 'kvType' | 'signal'> {
+export interface TuneOptions extends Pick<LoadOptions, 'model' | 'gpuLayers' | 'device' | 'kvType' | 'signal'> {
   /** Tokens of the prompt that is measured: as long as yours are. @default 512 */
   prompt?: number
   /** Tokens of the answer. @default 128 */
@@ -75,6 +76,7 @@ const schema = {
   ...tuneSchema,
   model: loadSchema.model,
   gpuLayers: loadSchema.gpuLayers,
+  device: loadSchema.device,
   kvType: loadSchema.kvType,
   signal: loadSchema.signal,
   onProgress: loadSchema.onProgress,
@@ -109,6 +111,7 @@ export async function tune(options: TuneOptions = {}): Promise<TuneResult> {
   }
   const load: LoadOptions = {
     ...(given.gpuLayers !== undefined && { gpuLayers: given.gpuLayers }),
+    ...(given.device !== undefined && { device: given.device }),
     ...(given.kvType !== undefined && { kvType: given.kvType }),
     ...(signal && { signal }),
     tuned: false,
@@ -118,7 +121,7 @@ export async function tune(options: TuneOptions = {}): Promise<TuneResult> {
   const started = performance.now()
   if (!dryRun) await prepareStore()
   const { model } = await provideModel(given.model, { signal })
-  const key = await tunedKey(model, resolved)
+  const key = await tunedKey(model, resolved, chooseHere(resolved))
   if (key === undefined) throw untyped(model.path)
   const { batchSize, microBatchSize, flashAttention } = resolved
   const defaults = { threads: chooseThreads(undefined, model.bytes).threads, batchSize, microBatchSize, flashAttention }

@@ -28,7 +28,7 @@ export interface CliOption {
 
 export type CliOptions = Readonly<Record<string, CliOption>>
 
-export type OptionValue = string | number | boolean | string[] | object
+export type OptionValue = string | number | boolean | string[] | number[] | object
 
 // The first case is a list of commands, whose options are known only as CliOption.
 type ValueOf<O extends CliOption> = CliOption extends O
@@ -39,9 +39,11 @@ type ValueOf<O extends CliOption> = CliOption extends O
       ? boolean
       : O['type'] extends 'strings'
         ? string[]
-        : O extends { readonly choices: readonly (infer Choice)[] }
-          ? Choice
-          : string
+        : O['type'] extends 'numbers'
+          ? number[]
+          : O extends { readonly choices: readonly (infer Choice)[] }
+            ? Choice
+            : string
 
 /** What was given on the command line; options that were not given are absent. */
 export type Values<O extends CliOptions> = { readonly [Name in keyof O]?: ValueOf<O[Name]> | undefined }

@@ -12,6 +12,7 @@ const commands: readonly CommandEntry[] = [
   entry('complete', async () => (await import('./complete.js')).complete),
   entry('tokens', async () => (await import('./tokens.js')).tokens),
   entry('info', async () => (await import('./info.js')).info),
+  entry('plan', async () => (await import('./plan.js')).plan),
   entry('pull', async () => (await import('./pull.js')).pull),
   entry('cache', async () => (await import('./cache.js')).cache),
   entry('inspect', async () => (await import('./inspect.js')).inspect),

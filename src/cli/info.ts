@@ -1,4 +1,4 @@
-import type { ModelInfo, TunedOptions } from '../types.js'
+import type { DeviceShare, ModelInfo, TunedOptions } from '../types.js'
 import { defineCommand } from './command.js'
 import { UsageError } from './errors.js'
 import { withModel } from './load.js'
@@ -40,14 +40,24 @@ export function formatInfo(model: ModelInfo): string {
     ['sequences', `${model.maxSequences} at once`],
     ['batch', `${model.batchSize} tokens, ${model.microBatchSize} computed at once`],
     ['threads', String(model.threads)],
-    ['device', model.device],
-    ['GPU layers', String(model.gpuLayers)],
+    ['mode', model.mode],
+    ...model.devices.map((device) => ['device', formatShare(device)] as const),
+    ...model.notTaken.map(({ name, reason }) => ['not taken', `${name}: ${reason}`] as const),
     ['KV cache', model.kvType],
-    ['flash attention', typeof model.flashAttention === 'boolean' ? (model.flashAttention ? 'on' : 'off') : 'auto'],
+    ['flash attention', formatFlashAttention(model.flashAttention)],
     ...(model.tuned
       ? [['tuned', `${formatTuned(model.tuned.options)} (phi2 tune, ${model.tuned.date})`] as const]
       : []),
   ])
+}
+
+export function formatFlashAttention(flashAttention: boolean | 'auto'): string {
+  return typeof flashAttention === 'boolean' ? (flashAttention ? 'on' : 'off') : 'auto'
+}
+
+function formatShare({ compute, description, kv, layers, name, weights }: DeviceShare): string {
+  const held = `weights ${formatBytes(weights)}, KV cache ${formatBytes(kv)}, compute ${formatBytes(compute)}`
+  return `${name}${description && ` (${description})`}: ${layers} layers, ${held}`
 }
 
 /** `threads 8, batchSize 512` */

@@ -1,4 +1,5 @@
 import type { Phi2 } from '../phi2.js'
+import { modelOfMode } from '../placement/modes.js'
 import type { LoadOptions } from '../types.js'
 import type { CliContext } from './command.js'
 import { writeNote } from './output.js'
@@ -20,7 +21,9 @@ export async function withModel<T>(
   use: (phi2: Phi2) => Promise<T>,
   { offer = false }: LoadPlan = {},
 ): Promise<T> {
-  const model = await fetchModel(context, options.model, offer)
+  // A mode has a model of its own, and may not be possible here at all: the load knows.
+  const ofMode = options.model === undefined && modelOfMode(options.mode, context.env) !== undefined
+  const model = ofMode ? undefined : await fetchModel(context, options.model, offer)
   const draft = options.draft === undefined ? undefined : await fetchModel(context, options.draft, false)
   const { Phi2 } = await import('../phi2.js')
   const progress = new ProgressLine(context.stderr, 'loading')

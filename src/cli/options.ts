@@ -104,6 +104,10 @@ export function readValue(name: string, option: CliOption, text: string): Option
     return choices.find((choice) => String(choice) === text) ?? fail(`one of ${choices.join(', ')}`)
   }
   if (type === 'object') return readObject(text) ?? fail('a JSON object')
+  if (type === 'numbers') {
+    const numbers = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)))
+    return numbers.every(Number.isFinite) ? numbers : fail('numbers separated by commas')
+  }
   if (type !== 'integer' && type !== 'number') return text
   const value = text.trim() === '' ? Number.NaN : Number(text)
   return Number.isFinite(value) ? value : fail(type === 'integer' ? 'an integer' : 'a number')

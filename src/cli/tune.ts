@@ -13,7 +13,7 @@ import { ProgressLine } from './progress-line.js'
 import { readTextFile } from './reading.js'
 import { formatProfiles, formatTuning, formatTypes } from './tune-output.js'
 
-const { model, gpuLayers, kvType } = loadFlags
+const { model, gpuLayers, device, kvType } = loadFlags
 
 const measuringFlags = {
   prompt: { type: 'strings', doc: 'Tokens of the prompt that is measured', default: 512, group: 'Measuring:' },
@@ -21,6 +21,7 @@ const measuringFlags = {
   repetitions: { type: 'integer', doc: 'Rounds (default: 3; 5 with --types)', group: 'Measuring:' },
   model,
   gpuLayers,
+  device,
 } as const satisfies CliOptions
 
 const tuneFlags = {

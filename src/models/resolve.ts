@@ -79,7 +79,7 @@ function resolveName(name: string, environment: Environment): ResolvedModel {
 }
 
 /** The command that brings a model, and what it costs. */
-function howToGet(name: string): string {
+export function howToGet(name: string): string {
   const known = findModel(name)
   const { bytes, name: checkpoint } = catalog.checkpoint
   if (known) return `\`phi2 pull ${name}\` downloads it (${gigabytes(known.bytes)}).`
