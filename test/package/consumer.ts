@@ -89,6 +89,25 @@ export class Consumer {
     return this.run(process.execPath, [file])
   }
 
+  /** Bundles a program with everything that esbuild can see, and gives the bundle's path in the project. */
+  async bundle(format: 'esm' | 'cjs'): Promise<string> {
+    this.write(
+      'bundled.ts',
+      `import { Phi2 } from 'phi2'
+      async function main(): Promise<void> {
+        const phi2 = await Phi2.load({ model: 'tiny' })
+        console.log((await phi2.ask('${QUESTION}')).text, (await phi2.selfCheck()).ok)
+        await phi2.close()
+      }
+      void main()`,
+    )
+    const output = `dist/app.${format === 'esm' ? 'mjs' : 'cjs'}`
+    const options = ['--bundle', '--platform=node', `--format=${format}`, `--outfile=${output}`]
+    const { status, stderr } = await this.run(process.execPath, [tool('esbuild/bin/esbuild'), 'bundled.ts', ...options])
+    if (status !== 0) throw new Error(`esbuild failed:\n${stderr}`)
+    return output
+  }
+
   /** Installs phi2 from its tarball with npm, and the platform's package from a registry. */
   async npmInstall(registry: string, ...options: string[]): Promise<void> {
     this.write('.npmrc', `@phi2:registry=${registry}/\n`)

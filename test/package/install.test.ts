@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { before, test } from 'node:test'
 import { packageRoot } from '../../src/package-root.js'
-import { ANSWER, Consumer, QUESTION, type Result, tarballs, tool, WORKERS } from './consumer.js'
+import { ANSWER, Consumer, QUESTION, type Result, tarballs, WORKERS } from './consumer.js'
 import { startRegistry } from './registry.js'
 
 // As a user has it: phi2 and the platform's package, installed by npm into an empty project, with no compiler on the PATH.
@@ -103,25 +104,20 @@ test('npx phi2 doctor finds the numbers right', async () => {
   assert.equal(status, 0)
 })
 
-for (const format of ['esm', 'cjs']) {
+for (const format of ['esm', 'cjs'] as const) {
   test(`an app that esbuild bundles as ${format} runs, with phi2 in node_modules beside it`, async () => {
-    app.write(
-      'bundled.ts',
-      `import { Phi2 } from 'phi2'
-      async function main(): Promise<void> {
-        const phi2 = await Phi2.load({ model: 'tiny' })
-        console.log((await phi2.ask('${QUESTION}')).text, (await phi2.selfCheck()).ok)
-        await phi2.close()
-      }
-      void main()`,
-    )
-    const output = `dist/app.${format === 'esm' ? 'mjs' : 'cjs'}`
-    const options = ['--bundle', '--platform=node', `--format=${format}`, `--outfile=${output}`]
-    const { status, stderr } = await app.run(process.execPath, [tool('esbuild/bin/esbuild'), 'bundled.ts', ...options])
-    assert.equal(status, 0, stderr)
-    succeeded(await app.run(process.execPath, [output]), `${ANSWER} true\n`)
+    succeeded(await app.run(process.execPath, [await app.bundle(format)]), `${ANSWER} true\n`)
   })
 }
+
+test('a bundle alone says what must lie beside it', async () => {
+  const lonely = new Consumer()
+  lonely.write('app.mjs', readFileSync(join(app.folder, await app.bundle('esm')), 'utf8'))
+  const { status, stderr } = await lonely.run(process.execPath, ['app.mjs'])
+  assert.equal(status, 1)
+  assert.match(stderr, /PHI2_BINDING_NOT_FOUND/)
+  assert.match(stderr, /keeps the package itself beside the bundle/)
+})
 
 for (const [module, resolution] of [
   ['node16', 'node16'],

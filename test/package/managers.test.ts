@@ -29,6 +29,7 @@ test('pnpm installs it, and an app and the command line answer', async () => {
   assert.equal(existsSync(join(app.folder, 'node_modules', '@phi2')), false)
   assert.equal(succeeded(await app.program('program.mjs', program)), `${ANSWER}\n`)
   assert.equal(succeeded(await app.run(process.execPath, [pnpm, 'exec', 'phi2', 'ask', QUESTION])), `${ANSWER}\n`)
+  assert.equal(succeeded(await app.run(process.execPath, [await app.bundle('esm')])), `${ANSWER} true\n`)
 })
 
 for (const linker of ['node-modules', 'pnp']) {
