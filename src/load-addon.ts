@@ -4,10 +4,18 @@ import { dirname, join, resolve } from 'node:path'
 import { type AddonFacts, brokenAddon, missingAddon } from './addon-missing.js'
 import { builtFolder } from './builder/place.js'
 import { Phi2Error } from './errors.js'
+import { type BackendAttempt, loadGpuBackends } from './gpu/load.js'
 import type { NativeAddon } from './native.js'
 import { moduleUrl, packageRoot, platformPackages, realPath } from './package-root.js'
 
 const platform = `${process.platform}-${process.arch}`
+
+let attempts: readonly BackendAttempt[] = []
+
+/** What became of the GPU backends when the addon was opened. */
+export function backendAttempts(): readonly BackendAttempt[] {
+  return attempts
+}
 
 /** The first of: the file that `PHI2_BINDING` names, the local build, what `phi2 build` made, the platform's package. */
 export function openAddon(): NativeAddon {
@@ -30,6 +38,7 @@ export function openAddon(): NativeAddon {
 function open(path: string, remedy: string): NativeAddon {
   try {
     const addon = createRequire(moduleUrl())(path) as NativeAddon
+    attempts = loadGpuBackends(addon, dirname(path))
     addon.initBackend(dirname(path))
     process.once('exit', () => addon.stopForExit())
     return addon

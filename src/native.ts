@@ -1,3 +1,4 @@
+import type { LoadedBackend } from './gpu/load.js'
 import { openAddon } from './load-addon.js'
 import type { NativeTask } from './native-task.js'
 import type { NativePlacement } from './placement/fit.js'
@@ -8,6 +9,10 @@ export interface NativeAddon {
   readonly versions: { readonly llama: string; readonly ggml: string; readonly napi: number }
   /** Process-wide start of the engine; loads the backends beside the addon once, whoever calls. */
   initBackend(folder: string): void
+  /** A GPU backend, for the whole process; before `initBackend`, so that its devices come first. Never throws for a bad one. */
+  loadBackend(path: string): LoadedBackend
+  /** Opens a library that a backend needs. Empty, or the reason why not. */
+  openLibrary(name: string): string
   /** `memory` as in `devices`. */
   backendInfo(memory?: boolean): NativeBackendInfo
   /**
@@ -34,7 +39,7 @@ export interface NativeAddon {
 
 export interface NativeBackendInfo {
   devices: DeviceInfo[]
-  backends: { name: string; features: Record<string, string> }[]
+  backends: { name: string; path: string; features: Record<string, string> }[]
   /** Which shared library serves as the CPU backend. */
   cpuBackendPath: string
 }

@@ -1,11 +1,14 @@
-import { existsSync } from 'node:fs'
 import { cpus } from 'node:os'
-import { dirname, join } from 'node:path'
-import { loadAddon } from './native.js'
+import { backendsHere, type GpuBackend, libraryName } from './gpu/backends.js'
+import type { MissingLibrary } from './gpu/libraries.js'
+import type { BackendAttempt } from './gpu/load.js'
+import { enginePin, pluginsFor } from './gpu/pin.js'
+import { backendAttempts } from './load-addon.js'
+import { loadAddon, type NativeBackendInfo } from './native.js'
 import { packageVersion } from './package-root.js'
 import type { DeviceInfo } from './types.js'
 
-/** Versions, processor and devices: what `phi2 doctor` prints. */
+/** Versions, processor, backends and devices: what `phi2 doctor` prints. */
 export interface SystemReport {
   phi2: string
   node: string
@@ -20,21 +23,40 @@ export interface SystemReport {
     features: string[]
   }
   devices: DeviceInfo[]
+  /** The CPU, and each kind of GPU that the engine can use on this platform. */
+  backends: BackendReport[]
   /** GPU backends that serve no device here, and why. */
   notTaken: { backend: string; reason: string }[]
 }
 
-const gpuBackends = [
-  { name: 'cuda', registry: 'CUDA', platforms: ['linux', 'win32'], build: '`npm run build -- --cuda`' },
-  { name: 'vulkan', registry: 'Vulkan', platforms: ['linux', 'win32'], build: '`npm run build -- -DGGML_VULKAN=ON`' },
-  { name: 'metal', registry: 'MTL', platforms: ['darwin'], build: '`npm run build -- -DGGML_METAL=ON`' },
-]
+export interface BackendReport {
+  name: 'cpu' | GpuBackend['name']
+  /**
+   * `ready`: it serves devices · `no-device`: it was loaded and found none · `failed`: it is there and could not be loaded ·
+   * `absent`: it is not there.
+   */
+  state: 'ready' | 'no-device' | 'failed' | 'absent'
+  /** Its shared library. */
+  path?: string
+  /** Beside the addon, or installed by `phi2 gpu add`. */
+  source?: 'built' | 'plug-in'
+  /** llama.cpp's release that it was built from. */
+  version?: string
+  devices: DeviceInfo[]
+  /** Why it serves no device, or what it warned of. */
+  reason?: string
+  /** Libraries that it needs and that were not found. */
+  missing: MissingLibrary[]
+  /** How it was built, in its own words, such as the architectures of CUDA. */
+  features: Record<string, string>
+}
 
 /** @throws {Phi2Error} `PHI2_BINDING_NOT_FOUND` */
 export function systemReport(): SystemReport {
   const addon = loadAddon()
-  const { devices, backends, cpuBackendPath } = addon.backendInfo()
-  const features = Object.entries(backends.find(({ name }) => name === 'CPU')?.features ?? {})
+  const { devices, cpuBackendPath } = addon.backendInfo()
+  const backends = backendReports()
+  const { features } = backends[0]!
   return {
     phi2: packageVersion(),
     node: process.versions.node,
@@ -44,41 +66,96 @@ export function systemReport(): SystemReport {
     cpu: {
       model: cpus()[0]?.model.trim() || 'unknown',
       backend: cpuBackendPath,
-      features: features
+      features: Object.entries(features)
         .filter(([, value]) => value !== '0')
         .map(([name, value]) => (value === '1' ? name : `${name}=${value}`)),
     },
     devices,
-    notTaken: backendsNotTaken(),
+    backends,
+    notTaken: notTaken(backends),
   }
 }
 
 /** GPU backends that serve no device here, and why. */
 export function backendsNotTaken(): SystemReport['notTaken'] {
-  const { devices, backends, cpuBackendPath } = loadAddon().backendInfo(false)
-  return notTaken(
-    dirname(cpuBackendPath),
-    devices,
-    backends.map(({ name }) => name),
-  )
+  return notTaken(backendReports(false))
 }
 
-function notTaken(folder: string, devices: readonly DeviceInfo[], loaded: readonly string[]): SystemReport['notTaken'] {
-  const [prefix, suffix] = process.platform === 'win32' ? ['', '.dll'] : ['lib', '.so']
-  const reasons: SystemReport['notTaken'] = []
-  for (const { name, registry, platforms, build } of gpuBackends) {
-    if (!platforms.includes(process.platform) || devices.some(({ backend }) => backend === registry)) continue
-    const library = `${prefix}ggml-${name}${suffix}`
-    if (loaded.includes(registry)) {
-      reasons.push({ backend: name, reason: 'it was loaded but found no device (is the driver installed?)' })
-    } else if (existsSync(join(folder, library))) {
-      reasons.push({
-        backend: name,
-        reason: `${library} is there but could not be loaded: a library that it needs is missing (try \`ldd ${library}\`)`,
-      })
-    } else {
-      reasons.push({ backend: name, reason: `${library} is not built; ${build} builds it` })
-    }
+function notTaken(backends: readonly BackendReport[]): SystemReport['notTaken'] {
+  return backends
+    .filter(({ state }) => state !== 'ready')
+    .map(({ name, reason }) => ({ backend: name, reason: reason ?? 'no reason is known' }))
+}
+
+/** @param memory whether the devices are asked for theirs */
+function backendReports(memory = true): BackendReport[] {
+  const addon = loadAddon()
+  return reportBackends(addon.backendInfo(memory), backendAttempts(), `v${addon.versions.llama}`)
+}
+
+/** What became of each backend: from what the engine has, and from what was tried. The CPU comes first. */
+export function reportBackends(
+  { backends, cpuBackendPath, devices }: NativeBackendInfo,
+  attempts: readonly BackendAttempt[],
+  engine: string,
+): BackendReport[] {
+  const cpu = backends.find(({ name }) => name === 'CPU')
+  return [
+    {
+      name: 'cpu',
+      state: 'ready',
+      path: cpuBackendPath,
+      source: 'built',
+      version: engine,
+      devices: devices.filter(({ backend }) => backend === 'CPU'),
+      missing: [],
+      features: cpu?.features ?? {},
+    },
+    ...backendsHere().map((backend) => {
+      const tried = attempts.filter(({ backend: name }) => name === backend.name)
+      const attempt = tried.find(({ devices: found }) => found > 0) ?? tried.find(({ loaded }) => loaded) ?? tried[0]
+      const loaded = backends.find(({ name }) => name === backend.registry)
+      const own = devices.filter(({ backend: registry }) => registry === backend.registry)
+      return { name: backend.name, devices: own, ...judge(backend, attempt, loaded, own.length, engine) }
+    }),
+  ]
+}
+
+function judge(
+  backend: GpuBackend,
+  attempt: BackendAttempt | undefined,
+  loaded: NativeBackendInfo['backends'][number] | undefined,
+  devices: number,
+  engine: string,
+): Omit<BackendReport, 'name' | 'devices'> {
+  const missing = attempt?.missing ?? []
+  const known = attempt && { path: attempt.path, source: attempt.source, version: attempt.version }
+  const reason = attempt?.reason === '' ? undefined : attempt?.reason
+  if (loaded) {
+    // Without an attempt the engine itself has loaded it, from beside the addon.
+    const found = known ?? { path: loaded.path, source: 'built' as const, version: engine }
+    const said = devices > 0 ? reason : (reason ?? NO_DEVICE[backend.name])
+    const state = devices > 0 ? ('ready' as const) : ('no-device' as const)
+    return { state, ...found, ...(said === undefined ? {} : { reason: said }), missing, features: loaded.features }
   }
-  return reasons
+  if (known) return { state: 'failed', ...known, reason: reason ?? 'no reason is known', missing, features: {} }
+  return {
+    state: 'absent',
+    reason: `${libraryName(backend.name)} is not there; ${howToGet(backend)}`,
+    missing,
+    features: {},
+  }
+}
+
+const NO_DEVICE: Record<GpuBackend['name'], string> = {
+  cuda: 'it found no device: is there an NVIDIA GPU, and its driver?',
+  vulkan:
+    'it found no device: is there a GPU with a Vulkan driver (on Debian and Ubuntu `mesa-vulkan-drivers` or NVIDIA’s)? ' +
+    'Software devices are used only if GGML_VK_VISIBLE_DEVICES names them',
+  metal: 'it found no device',
+}
+
+function howToGet({ build, name }: GpuBackend): string {
+  const plugin = pluginsFor(enginePin()).find(({ backend }) => backend === name)
+  return plugin ? `\`phi2 gpu add ${plugin.name}\` fetches it, ${build} builds it` : `${build} builds it`
 }

@@ -8,6 +8,7 @@
 #include "addon/model_wrap.h"
 #include "addon/quantize_wrap.h"
 #include "core/backend.h"
+#include "core/plugin.h"
 
 namespace phi2 {
 namespace {
@@ -15,6 +16,22 @@ namespace {
 void InitBackendFrom(const Napi::CallbackInfo& info) {
   if (info.Length() < 1 || !info[0].IsString()) throw BadArgument(info.Env(), "Expected a string for folder.");
   Guard(info.Env(), [&] { InitBackend(info[0].As<Napi::String>().Utf8Value()); });
+}
+
+Napi::Value LoadBackendFrom(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  if (info.Length() < 1 || !info[0].IsString()) throw BadArgument(env, "Expected a string for path.");
+  LoadedBackend loaded = LoadBackend(info[0].As<Napi::String>().Utf8Value());
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("name", loaded.name);
+  result.Set("devices", static_cast<double>(loaded.n_devices));
+  result.Set("reason", loaded.reason);
+  return result;
+}
+
+Napi::Value OpenLibraryNamed(const Napi::CallbackInfo& info) {
+  if (info.Length() < 1 || !info[0].IsString()) throw BadArgument(info.Env(), "Expected a string for name.");
+  return Napi::String::New(info.Env(), OpenLibrary(info[0].As<Napi::String>().Utf8Value()));
 }
 
 Napi::Object DescribeDevice(Napi::Env env, const Device& device) {
@@ -47,6 +64,7 @@ Napi::Value BackendInfo(const Napi::CallbackInfo& info) {
     for (const auto& [name, value] : backend.features) features.Set(name, value);
     Napi::Object object = Napi::Object::New(env);
     object.Set("name", backend.name);
+    object.Set("path", backend.path);
     object.Set("features", features);
     backends.Set(backends.Length(), object);
   }
@@ -76,6 +94,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(data);
   exports.Set("versions", Versions(env));
   exports.Set("initBackend", Napi::Function::New<InitBackendFrom>(env, "initBackend"));
+  exports.Set("loadBackend", Napi::Function::New<LoadBackendFrom>(env, "loadBackend"));
+  exports.Set("openLibrary", Napi::Function::New<OpenLibraryNamed>(env, "openLibrary"));
   exports.Set("backendInfo", Napi::Function::New<BackendInfo>(env, "backendInfo"));
   exports.Set("devices", Napi::Function::New<Devices>(env, "devices"));
   exports.Set("measureMemory", Napi::Function::New<MeasureLoad>(env, "measureMemory"));

@@ -31,6 +31,15 @@ ggml_backend_reg_t CpuRegistry() {
   return device == nullptr ? nullptr : ggml_backend_dev_backend_reg(device);
 }
 
+// The library that an address belongs to.
+std::string LibraryOf(const void* address) {
+#if defined(__linux__) || defined(__APPLE__)
+  Dl_info info;
+  if (address != nullptr && dladdr(address, &info) != 0 && info.dli_fname != nullptr) return info.dli_fname;
+#endif
+  return "";
+}
+
 }  // namespace
 
 void InitBackend(const std::string& folder) {
@@ -77,6 +86,8 @@ std::vector<BackendFeatures> ListBackends() {
     ggml_backend_reg_t reg = ggml_backend_reg_get(i);
     BackendFeatures backend;
     backend.name = ggml_backend_reg_name(reg);
+    // A registry is a static object of its library.
+    backend.path = LibraryOf(reg);
     auto get = reinterpret_cast<ggml_backend_get_features_t>(
         ggml_backend_reg_get_proc_address(reg, "ggml_backend_get_features"));
     if (get != nullptr) {
@@ -94,13 +105,6 @@ void* CpuBackendFunction(const char* name) {
   return reg == nullptr ? nullptr : ggml_backend_reg_get_proc_address(reg, name);
 }
 
-std::string CpuBackendPath() {
-#if defined(__linux__) || defined(__APPLE__)
-  void* symbol = CpuBackendFunction("ggml_backend_get_features");
-  Dl_info info;
-  if (symbol != nullptr && dladdr(symbol, &info) != 0 && info.dli_fname != nullptr) return info.dli_fname;
-#endif
-  return "";
-}
+std::string CpuBackendPath() { return LibraryOf(CpuBackendFunction("ggml_backend_get_features")); }
 
 }  // namespace phi2

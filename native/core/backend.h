@@ -19,6 +19,7 @@ struct Device {
 
 struct BackendFeatures {
   std::string name;
+  std::string path;  ///< of its shared library; empty where the system does not tell
   std::vector<std::pair<std::string, std::string>> features;
 };
 

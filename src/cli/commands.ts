@@ -23,6 +23,7 @@ const commands: readonly CommandEntry[] = [
   entry('bench', async () => (await import('./bench.js')).bench),
   entry('tune', async () => (await import('./tune.js')).tune),
   entry('build', async () => (await import('./build.js')).build),
+  entry('gpu', async () => (await import('./gpu.js')).gpu),
   entry('doctor', async () => (await import('./doctor.js')).doctor),
   entry('synth', async () => (await import('./synth.js')).synth),
 ]

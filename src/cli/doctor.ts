@@ -1,6 +1,6 @@
 import { packageVersion } from '../package-root.js'
 import type { SelfCheck } from '../self-check.js'
-import type { SystemReport } from '../system.js'
+import type { BackendReport, SystemReport } from '../system.js'
 import type { LoadOptions } from '../types.js'
 import { type CliContext, defineCommand } from './command.js'
 import { codeOf, EXIT_FAILED, exitCodeOf, UsageError } from './errors.js'
@@ -13,6 +13,8 @@ interface Report {
   /** The whole report, or what is known without the addon. */
   system: SystemReport | Pick<SystemReport, 'phi2' | 'node' | 'platform'>
   selfCheck?: SelfCheck
+  /** How the process ended that tried the plug-ins of `phi2 gpu add`; then they are left out here. */
+  crash?: string
   error?: { code: string | undefined; message: string }
 }
 
@@ -21,7 +23,8 @@ export const doctor = defineCommand({
   usage: 'doctor [options]',
   summary: 'Check this installation: versions, devices, numbers',
   notes:
-    'Lists what the engine found, what it did not take, and why. Then the embedded model (or --model) computes known ' +
+    'Lists what the engine found: each backend, its version and devices with their memory, or why it serves none and how ' +
+    'to get what is missing. Then the embedded model (or --model) computes known ' +
     'prompts, and the numbers are compared with those stored in the package. Ends with 1 if they differ.',
   options: { ...jsonFlag, ...loadFlags },
   examples: [
@@ -52,6 +55,10 @@ async function examine(
   context: CliContext,
   print: (text: string) => Promise<void>,
 ): Promise<void> {
+  await tryPlugins(report, context)
+  if (report.crash !== undefined) {
+    await print(`The GPU plug-ins end the process (${report.crash}); they are left out. phi2 gpu rm removes them.\n`)
+  }
   const { systemReport } = await import('../system.js')
   try {
     const system = systemReport()
@@ -68,13 +75,24 @@ async function examine(
   await print(`\n${formatCheck(report.selfCheck)}`)
 }
 
+/** In a process of its own first: this one is to live. */
+async function tryPlugins(report: Report, { signal }: CliContext): Promise<void> {
+  const { listPlugins } = await import('../gpu/store.js')
+  if (process.env.PHI2_PLUGINS === 'off' || listPlugins().length === 0) return
+  const { tryInChild } = await import('../gpu/trial.js')
+  const trial = await tryInChild(signal)
+  if (!('crash' in trial)) return
+  report.crash = trial.crash
+  process.env.PHI2_PLUGINS = 'off'
+}
+
 /** What is known without the addon. */
 function versions(): Pick<SystemReport, 'phi2' | 'node' | 'platform'> {
   return { phi2: packageVersion(), node: process.versions.node, platform: `${process.platform}-${process.arch}` }
 }
 
-function formatSystem({ phi2, node, platform, llama, ggml, cpu, devices, notTaken }: SystemReport): string {
-  const parts = [
+function formatSystem({ phi2, node, platform, llama, ggml, cpu, backends, devices }: SystemReport): string {
+  return [
     formatPairs([
       ['phi2', phi2],
       ['Node', `${node} on ${platform}`],
@@ -84,6 +102,16 @@ function formatSystem({ phi2, node, platform, llama, ggml, cpu, devices, notTake
       ['CPU backend', cpu.backend],
       ['CPU features', cpu.features.join(' ')],
     ]),
+    formatTable([
+      ['backend', 'state', 'version', 'found'],
+      ...backends.map(({ name, path, source, state, version }) => [
+        name,
+        STATES[state],
+        version ?? '',
+        path === undefined ? '' : `${path}${source === 'plug-in' ? ' (phi2 gpu)' : ''}`,
+      ]),
+    ]),
+    ...backends.flatMap((backend) => explain(backend) ?? []),
     formatTable([
       ['device', 'backend', 'type', 'free', 'memory', 'description'],
       ...devices.map((device) => [
@@ -95,11 +123,20 @@ function formatSystem({ phi2, node, platform, llama, ggml, cpu, devices, notTake
         device.description,
       ]),
     ]),
-  ]
-  if (notTaken.length > 0) {
-    parts.push(formatTable([['not taken', 'because'], ...notTaken.map(({ backend, reason }) => [backend, reason])]))
-  }
-  return parts.join('\n\n')
+  ].join('\n\n')
+}
+
+const STATES: Record<BackendReport['state'], string> = {
+  ready: 'ready',
+  'no-device': 'no device',
+  failed: 'failed',
+  absent: 'absent',
+}
+
+/** Why a backend serves no device, what is missing, and how to get it. */
+function explain({ missing, name, reason }: BackendReport): string | undefined {
+  if (reason === undefined) return undefined
+  return formatPairs([[name, reason], ...missing.map(({ library, remedy }) => ['', `${library}: ${remedy}`] as const)])
 }
 
 function formatCheck({ ok, reference, maxDifference, tolerance, prompts }: SelfCheck): string {

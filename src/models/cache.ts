@@ -118,11 +118,11 @@ export async function diskBytes(path: string): Promise<number> {
   return path.endsWith('.partial') && file.blocks ? Math.min(file.size, file.blocks * 512) : file.size
 }
 
-/** Removes what killed processes left of files that they wrote beside `path`. For the holder of its lock. */
+/** Removes what killed processes left of files and folders that they wrote beside `path`. For the holder of its lock. */
 export async function removeLeftovers(path: string): Promise<void> {
   const [folder, name] = [dirname(path), basename(path)]
   for (const file of await readdir(folder)) {
     const isLeft = file.startsWith(name) && /^(\.[0-9a-f]{8}\.partial)+$/.test(file.slice(name.length))
-    if (isLeft) await rm(join(folder, file), { force: true })
+    if (isLeft) await rm(join(folder, file), { force: true, recursive: true })
   }
 }
