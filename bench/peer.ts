@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { npmCommand } from '../src/builder/fetch.js'
 import { buildError } from '../src/builder/run.js'
+import { npmCommand } from '../src/npm.js'
 import { packageRoot } from '../src/package-root.js'
 
 const PEER = 'node-llama-cpp'

@@ -2,8 +2,8 @@
 import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { npmCommand } from '../src/builder/fetch.js'
 import { runOrFail } from '../src/builder/run.js'
+import { npmCommand } from '../src/npm.js'
 import { packageRoot } from '../src/package-root.js'
 import { runScript } from './run-script.js'
 

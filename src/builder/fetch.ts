@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
-import { buildError, firstError, run } from './run.js'
+import { packTarball } from '../npm.js'
+import { buildError } from './run.js'
 
 /** A package of the npm registry, down to the last byte of its tarball. */
 export interface PackagePin {
@@ -25,20 +25,14 @@ interface FetchOptions {
 export async function fetchTarball(pin: PackagePin, folder: string, options: FetchOptions): Promise<string> {
   const { remedy = '', signal, which } = options
   const spec = `${pin.package}@${pin.version}`
-  const npm = npmCommand()
-  const args = [...npm.args, 'pack', spec, '--json', '--ignore-scripts', '--prefer-offline']
-  const { output, status, stdout } = await run(npm.command, [...args, '--pack-destination', folder], {
-    // A parent `npm ci --ignore-scripts`, `npm pack --dry-run` or `npm run --silent` must not change what this inner call does.
-    env: { ...process.env, npm_config_dry_run: 'false', npm_config_json: 'true', npm_config_loglevel: 'error' },
-    signal,
-  })
-  if (status !== 0) {
+  const packed = await packTarball(spec, folder, { signal })
+  if ('reason' in packed) {
     throw buildError(
-      `Could not fetch ${spec}, which ${which}: ${firstError(output)}\n` +
+      `Could not fetch ${spec}, which ${which}: ${packed.reason}\n` +
         `Check the network and npm’s registry setting (\`npm ping\`)${remedy}.`,
     )
   }
-  const file = join(folder, tarballName(stdout))
+  const file = packed.path
   const digest = `sha512-${createHash('sha512')
     .update(await readFile(file))
     .digest('base64')}`
@@ -48,19 +42,4 @@ export async function fetchTarball(pin: PackagePin, folder: string, options: Fet
     )
   }
   return file
-}
-
-// npm 11 prints an array, npm 12 an object keyed by package name.
-function tarballName(json: string): string {
-  const packed = JSON.parse(json.slice(json.search(/[[{]/))) as Record<string, { filename: string }>
-  const first = Object.values(packed)[0]
-  if (!first) throw buildError('npm pack named no file.')
-  return basename(first.filename)
-}
-
-/** The npm that runs this process, if one does: another on the PATH may have other settings. */
-export function npmCommand(): { command: string; args: string[] } {
-  const cli = process.env.npm_execpath
-  if (cli && basename(cli) === 'npm-cli.js') return { command: process.execPath, args: [cli] }
-  return { command: process.platform === 'win32' ? 'npm.cmd' : 'npm', args: [] }
 }

@@ -1,16 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { enginePin } from '../gpu/pin.js'
 import { packageRoot } from '../package-root.js'
 import { fetchTarball, type PackagePin } from './fetch.js'
 import { buildError, runOrFail } from './run.js'
-
-/** The pinned engine: `native/llama.cpp.json`. */
-interface EnginePin extends PackagePin {
-  bundle: string
-  tag: string
-  commit: string
-}
 
 export interface SourceOptions {
   signal?: AbortSignal | undefined
@@ -33,7 +27,7 @@ export async function engineSources(folder: string, options: SourceOptions = {})
     }
     return given
   }
-  const pin = readPin<EnginePin>('llama.cpp.json')
+  const pin = enginePin()
   return provide(folder, 'llama.cpp', pin, async (work, target) => {
     options.onFetch?.(`llama.cpp ${pin.tag} (35 MB)`)
     const tarball = await fetchTarball(pin, work, {

@@ -9,7 +9,7 @@ import { checkFreeSpace } from '../../gguf/free-space.js'
 import { optionError, Phi2Error } from '../errors.js'
 import { cacheFolder, removeLeftovers } from '../models/cache.js'
 import { acquireLock } from '../models/download/lock.js'
-import { fetchPackage } from '../npm.js'
+import { packTarball } from '../npm.js'
 import { libraryName } from './backends.js'
 import { type EnginePin, enginePin, type PluginPin, pluginsFor } from './pin.js'
 import {
@@ -107,15 +107,10 @@ function find(name: string, pin: EnginePin): PluginPin {
 }
 
 async function fill(folder: string, plugin: PluginPin, pin: EnginePin, options: AddOptions): Promise<InstalledPlugin> {
-  const { from, onProgress, signal } = options
+  const { from } = options
   const download = join(folder, '.download')
   await mkdir(download)
-  const tarball =
-    from ??
-    (await fetchPackage(`${plugin.package}@${pin.version}`, download, {
-      signal,
-      onProgress: (done) => onProgress?.({ step: 'download', done: Math.min(done, plugin.bytes), total: plugin.bytes }),
-    }))
+  const tarball = from ?? (await fetch(`${plugin.package}@${pin.version}`, download, plugin.bytes, options))
   const digest = await unpack(tarball, folder, plugin, options)
   if (digest !== plugin.integrity) {
     throw new Phi2Error(
@@ -140,6 +135,19 @@ async function fill(folder: string, plugin: PluginPin, pin: EnginePin, options: 
   }
   await writeFile(join(folder, RECORD), `${JSON.stringify(record, null, 2)}\n`)
   return { ...record, path: folder }
+}
+
+async function fetch(spec: string, folder: string, total: number, { onProgress, signal }: AddOptions): Promise<string> {
+  const packed = await packTarball(spec, folder, {
+    signal,
+    onProgress: (done) => onProgress?.({ step: 'download', done: Math.min(done, total), total }),
+  })
+  if ('path' in packed) return packed.path
+  throw new Phi2Error(
+    'PHI2_DOWNLOAD_FAILED',
+    `Could not fetch ${spec}: ${packed.reason}. Check the network and npm’s registry setting (\`npm ping\`), or give the ` +
+      'tarball that `npm pack` makes elsewhere.',
+  )
 }
 
 /** Unpacks what is wanted, and gives the hash of the whole tarball as npm writes it. */

@@ -1,12 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { PackagePin } from '../builder/fetch.js'
 import { packageRoot } from '../package-root.js'
 
 /** The pinned engine: `native/llama.cpp.json`. */
-export interface EnginePin {
-  package: string
-  version: string
-  integrity: string
+export interface EnginePin extends PackagePin {
   bundle: string
   tag: string
   commit: string
