@@ -11,8 +11,8 @@ export interface GpuBackend {
 }
 
 export const GPU_BACKENDS: readonly GpuBackend[] = [
-  { name: 'cuda', registry: 'CUDA', platforms: ['linux', 'win32'], build: '`npm run build -- --cuda`' },
-  { name: 'vulkan', registry: 'Vulkan', platforms: ['linux', 'win32'], build: '`npm run build -- -DGGML_VULKAN=ON`' },
+  { name: 'cuda', registry: 'CUDA', platforms: ['linux', 'win32'], build: '`npx phi2 build --cuda`' },
+  { name: 'vulkan', registry: 'Vulkan', platforms: ['linux', 'win32'], build: '`npx phi2 build --vulkan`' },
   { name: 'metal', registry: 'MTL', platforms: ['darwin'], build: '`npm run build -- -DGGML_METAL=ON`' },
 ]
 
