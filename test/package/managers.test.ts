@@ -56,3 +56,10 @@ for (const linker of ['node-modules', 'pnp']) {
     assert.equal(succeeded(await app.run(process.execPath, [yarn, 'phi2', 'ask', QUESTION])), `${ANSWER}\n`)
   })
 }
+
+test('npm installs the two tarballs alone', async () => {
+  const app = new Consumer()
+  const { main, platform } = tarballs()
+  succeeded(await app.run('npm', ['install', main, platform, '--no-audit', '--no-fund', '--prefer-offline']))
+  assert.equal(succeeded(await app.run('npx', ['phi2', 'ask', QUESTION])), `${ANSWER}\n`)
+})
