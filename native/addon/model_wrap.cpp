@@ -3,6 +3,7 @@
 #include <atomic>
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <system_error>
 
 #include "addon/engine_wrap.h"
@@ -14,6 +15,10 @@
 
 namespace phi2 {
 namespace {
+
+float FileSize(const std::string& path, std::error_code& failure) {
+  return static_cast<float>(std::filesystem::file_size(std::filesystem::u8path(path), failure));
+}
 
 /// What the loading thread and the JS thread share. Destroyed engine first: see EngineParts.
 struct Loading {
@@ -37,8 +42,8 @@ struct Loading {
   float ShareOfModel() const {
     if (request.path_draft.empty()) return 1;
     std::error_code unknown;  // a missing file is told of by who loads it
-    const auto model = static_cast<float>(std::filesystem::file_size(request.model.path, unknown));
-    const auto draft = static_cast<float>(std::filesystem::file_size(request.path_draft, unknown));
+    const float model = FileSize(request.model.path, unknown);
+    const float draft = FileSize(request.path_draft, unknown);
     return unknown ? 1 : model / (model + draft);
   }
 

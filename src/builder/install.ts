@@ -6,7 +6,7 @@ import { acquireLock } from '../models/download/lock.js'
 import { packageRoot, packageVersion } from '../package-root.js'
 import { type BuildProgress, type CompileOptions, compileAddon } from './compile.js'
 import { builtFolder } from './place.js'
-import { buildError, run } from './run.js'
+import { buildError, firstError, run } from './run.js'
 
 export interface InstallOptions extends Omit<CompileOptions, 'folder' | 'debug' | 'onProgress'> {
   onProgress?: ((progress: InstallProgress) => void) | undefined
@@ -113,7 +113,7 @@ async function check(
     { env: { ...process.env, PHI2_BINDING: addon }, signal },
   )
   const failed = 'What was compiled does not work here and was not put in place'
-  if (status !== 0) throw buildError(`${failed}: ${output.trim() || 'its process crashed'}`)
+  if (status !== 0) throw buildError(`${failed}: ${output.trim() === '' ? 'its process crashed' : firstError(output)}`)
   const { ok, maxDifference, tolerance, devices } = JSON.parse(stdout)
   if (!ok) {
     throw buildError(`${failed}: a log-likelihood is off by ${maxDifference} nats per token, ${tolerance} are allowed.`)
