@@ -64,7 +64,11 @@ function decodeTogether(bench: Bench, { streams, tokens, rounds }: Together): Pr
 }
 
 /** New prompts, read into the cache. */
-export async function readPrompts(driver: SubjectDriver, bench: Bench, streams: number): Promise<string[]> {
+export async function readPrompts(
+  driver: SubjectDriver,
+  bench: Pick<Bench, 'fresh'>,
+  streams: number,
+): Promise<string[]> {
   const prompts = Array.from({ length: streams }, () => wordsText(DEPTH, bench.fresh()))
   await driver.call('run', { prompts, maxTokens: 1 })
   return prompts

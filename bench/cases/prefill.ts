@@ -46,7 +46,7 @@ function lengths({ quick, model }: Bench): { tokens: number; rounds: number }[] 
 }
 
 /** Milliseconds until a new prompt of so many tokens has its first token. */
-export async function prefillMs(driver: SubjectDriver, bench: Bench, tokens: number): Promise<number> {
+export async function prefillMs(driver: SubjectDriver, bench: Pick<Bench, 'fresh'>, tokens: number): Promise<number> {
   const { ms, evaluated } = await driver.call('run', { prompts: [wordsText(tokens, bench.fresh())], maxTokens: 1 })
   if (evaluated !== tokens) throw new Error(`A prompt of ${tokens} tokens took ${evaluated} through the model.`)
   return ms

@@ -6,10 +6,13 @@ import { promisify } from 'node:util'
 export class LlamaTools {
   readonly #folder: string
   readonly #threads: number
+  readonly #layers: readonly string[]
 
-  constructor(folder: string, threads: number) {
+  /** @param gpu all layers on the GPU */
+  constructor(folder: string, threads: number, gpu = false) {
     this.#folder = folder
     this.#threads = threads
+    this.#layers = gpu ? ['-ngl', '99'] : []
   }
 
   /** Tokens per second of reading a prompt of so many tokens, once, after it was read once to warm up. */
@@ -32,6 +35,7 @@ export class LlamaTools {
       model,
       ...sizes,
       ...threads,
+      ...this.#layers,
       '--output-format',
       'jsonl',
     ])
@@ -40,7 +44,7 @@ export class LlamaTools {
 
   async #bench(model: string, sizes: readonly string[]): Promise<number> {
     const found = await this.#run('llama-bench', [
-      ...['-m', model, '-t', `${this.#threads}`, '-r', '1', '-o', 'jsonl', ...sizes],
+      ...['-m', model, '-t', `${this.#threads}`, '-r', '1', '-o', 'jsonl', ...sizes, ...this.#layers],
     ])
     return number(found, 'avg_ts')
   }

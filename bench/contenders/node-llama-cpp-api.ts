@@ -41,12 +41,12 @@ export interface Model {
 
 export interface NodeLlamaCpp {
   getLlama(options: {
-    gpu: false
+    gpu: false | 'cuda'
     build: 'never'
     skipDownload: true
     logLevel: 'error'
     maxThreads?: number
-  }): Promise<{ loadModel(options: { modelPath: string }): Promise<Model> }>
+  }): Promise<{ loadModel(options: { modelPath: string; gpuLayers?: 'max' }): Promise<Model> }>
   LlamaCompletion: new (options: {
     contextSequence: Sequence
   }) => { generateCompletion(prompt: string, options: CompletionOptions): Promise<string> }

@@ -23,10 +23,16 @@ let towardsWords: TokenBias
 // Left at their defaults: flash attention (auto), batch size (512), scheduler, KV type. The penalty that it applies by
 // itself is off, as it is in the others.
 const subject: Subject = {
-  async load({ model: modelPath, contextSize, streams, threads }) {
+  async load({ model: modelPath, contextSize, gpu = false, streams, threads }) {
     const limit = threads === undefined ? {} : { maxThreads: threads }
-    const llama = await peer.getLlama({ gpu: false, build: 'never', skipDownload: true, logLevel: 'error', ...limit })
-    model = await llama.loadModel({ modelPath })
+    const llama = await peer.getLlama({
+      gpu: gpu && 'cuda',
+      build: 'never',
+      skipDownload: true,
+      logLevel: 'error',
+      ...limit,
+    })
+    model = await llama.loadModel({ modelPath, ...(gpu ? { gpuLayers: 'max' } : {}) })
     context = await model.createContext({
       sequences: streams,
       contextSize,

@@ -11,13 +11,14 @@ let chat: Chat
 const towardsWords: Record<number, number> = {}
 
 const subject: Subject = {
-  async load({ model, contextSize, streams, shared = false, threads }) {
+  async load({ model, contextSize, gpu = false, streams, shared = false, threads }) {
     phi2 = await Phi2.load({
       model,
       contextSize: shared ? contextSize : contextSize * streams,
       maxSequences: streams,
       // A stored profile of this machine would set options that the others do not have.
       tuned: false,
+      ...(gpu ? { gpuLayers: -1 } : {}),
       ...(threads === undefined ? {} : { threads }),
     })
     for (const word of WORDS) towardsWords[(await phi2.tokenize(` ${word}`))[0]!] = MAX_BIAS

@@ -31,8 +31,12 @@ export class Driver<V extends Verbs> {
   readonly #child: ChildProcess
   readonly #exited: Promise<unknown>
 
-  constructor(module: string, args: readonly string[] = []) {
-    this.#child = fork(module, args, { execArgv: ['--import', 'tsx'], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  constructor(module: string, args: readonly string[] = [], environment: NodeJS.ProcessEnv = {}) {
+    this.#child = fork(module, args, {
+      execArgv: module.endsWith('.ts') ? ['--import', 'tsx'] : [],
+      env: { ...process.env, ...environment },
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    })
     this.#exited = once(this.#child, 'exit')
   }
 

@@ -27,6 +27,8 @@ export interface SubjectOptions {
   shared?: boolean
   /** Undefined: the library's own choice. */
   threads: number | undefined
+  /** All layers on the GPU, by CUDA. */
+  gpu?: boolean
 }
 
 export interface CompleteOptions {

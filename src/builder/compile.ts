@@ -1,9 +1,9 @@
-import { spawnSync } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { packageRoot } from '../package-root.js'
 import { forgetOtherConfiguration } from './configuration.js'
+import { findCuda } from './cuda.js'
 import { buildError, run } from './run.js'
 import { engineSources, nodeApiSources } from './sources.js'
 import { type Accelerators, describeMissing, findToolchain, onPath, type Toolchain } from './toolchain.js'
@@ -47,6 +47,7 @@ export async function compileAddon(options: CompileOptions): Promise<string> {
   const { debug, folder, onLine, onProgress, signal, sources = folder } = options
   const toolchain = findToolchain(options)
   if (toolchain.missing.length > 0) throw buildError(describeMissing(toolchain.missing))
+  const cuda = options.cuda ? findCuda(options) : undefined
   for (const path of [folder, sources]) await mkdir(path, { recursive: true })
   const fetch = { signal, onFetch: (detail: string) => onProgress?.({ step: 'fetch', detail }) }
   const engine = await engineSources(sources, fetch)
@@ -57,7 +58,8 @@ export async function compileAddon(options: CompileOptions): Promise<string> {
     `LLAMA_CPP_DIR=${engine}`,
     ...(await nodeApiSources(sources, fetch)),
     ...compilerDefinitions(options, toolchain),
-    ...backendDefinitions(options, toolchain),
+    ...backendDefinitions(options),
+    ...(cuda?.definitions ?? []),
     ...(options.definitions ?? []),
   ]
   const configure = ['-S', packageRoot(), '-B', folder, ...generator(), ...definitions.map((value) => `-D${value}`)]
@@ -65,7 +67,9 @@ export async function compileAddon(options: CompileOptions): Promise<string> {
 
   onProgress?.({ step: 'configure', detail: '' })
   const log: string[] = []
-  const cmake = (args: string[], seen: (line: string) => void) => runLogged(args, { folder, log, signal, onLine: seen })
+  const env = cuda?.environment ?? process.env
+  const cmake = (args: string[], seen: (line: string) => void) =>
+    runLogged(args, { env, folder, log, signal, onLine: seen })
   await cmake(configure, (line) => onLine?.(line))
   const jobs = process.env.CMAKE_BUILD_PARALLEL_LEVEL ? [] : ['--parallel', String(availableParallelism())]
   await cmake(['--build', folder, '--config', configuration, ...jobs], (line) => {
@@ -87,25 +91,13 @@ function compilerDefinitions({ toolchainFile }: CompileOptions, { compilers }: T
   return compilers ? [`CMAKE_C_COMPILER=${compilers.cc}`, `CMAKE_CXX_COMPILER=${compilers.cxx}`] : []
 }
 
-function backendDefinitions({ cuda, portable, vulkan }: CompileOptions, { nvcc }: Toolchain): string[] {
-  const definitions = [`PHI2_PORTABLE=${portable ? 'ON' : 'OFF'}`]
-  definitions.push(`GGML_CUDA=${cuda ? 'ON' : 'OFF'}`, `GGML_VULKAN=${vulkan ? 'ON' : 'OFF'}`)
-  if (nvcc !== undefined) {
-    if (nvcc !== 'nvcc') definitions.push(`CMAKE_CUDA_COMPILER=${nvcc}`)
-    const architectures = process.env.CMAKE_CUDA_ARCHITECTURES || (portable ? '' : presentArchitectures())
-    if (architectures) definitions.push(`CMAKE_CUDA_ARCHITECTURES=${architectures}`)
-  }
-  return definitions
-}
-
-/** Those of the GPUs in this machine: all that llama.cpp knows take hours. Empty if there is none or no driver. */
-function presentArchitectures(): string {
-  const { stdout } = spawnSync('nvidia-smi', ['--query-gpu=compute_cap', '--format=csv,noheader'], { encoding: 'utf8' })
-  const found = (stdout ?? '').split('\n').map((line) => line.trim().replace('.', ''))
-  return [...new Set(found.filter((line) => /^\d+$/.test(line)))].map((line) => `${line}-real`).join(';')
+function backendDefinitions({ cuda, portable, vulkan }: CompileOptions): string[] {
+  const on = (wanted: boolean | undefined) => (wanted ? 'ON' : 'OFF')
+  return [`PHI2_PORTABLE=${on(portable)}`, `GGML_CUDA=${on(cuda)}`, `GGML_VULKAN=${on(vulkan)}`]
 }
 
 interface LoggedOptions {
+  env: NodeJS.ProcessEnv
   folder: string
   /** Output of the calls before. */
   log: string[]
@@ -113,8 +105,8 @@ interface LoggedOptions {
   onLine: (line: string) => void
 }
 
-async function runLogged(args: string[], { folder, log, onLine, signal }: LoggedOptions): Promise<void> {
-  const { output, status } = await run('cmake', args, { signal, onLine })
+async function runLogged(args: string[], { env, folder, log, onLine, signal }: LoggedOptions): Promise<void> {
+  const { output, status } = await run('cmake', args, { env, signal, onLine })
   log.push(`cmake ${args.join(' ')}`, output)
   const path = join(folder, LOG)
   await writeFile(path, log.join('\n'))

@@ -1,14 +1,13 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import { nvccPaths } from './cuda.js'
 
 /** What a native build cannot do without, as it is missing here; and the compilers to use. */
 export interface Toolchain {
   missing: Tool[]
   /** Undefined leaves the choice to CMake (Windows, or none found). */
   compilers?: { cc: string; cxx: string }
-  /** Of CUDA, where it was asked for. */
-  nvcc?: string
 }
 
 /** Backends of the engine that need tools of their own. */
@@ -41,25 +40,17 @@ const clangVersions = ['-22', '-21', '-20', '-19', '-18', '-17', '-16', '']
 const oldestClang = 16
 
 export function findToolchain({ cuda, vulkan }: Accelerators = {}): Toolchain {
-  const missing: Tool[] = (['cmake', 'git', 'tar'] as const).filter((tool) => !onPath(tool))
+  const needsClone = !process.env.LLAMA_CPP_DIR
+  const missing: Tool[] = (['cmake', 'git', 'tar'] as const).filter(
+    (tool) => !onPath(tool) && (tool !== 'git' || needsClone),
+  )
   const windows = process.platform === 'win32'
   if (!windows && !onPath('ninja') && !onPath('make')) missing.push('make')
   const compilers = windows ? undefined : findCompilers()
   if (!windows && !compilers) missing.push('compiler')
-  const nvcc = cuda ? findNvcc() : undefined
-  if (cuda && nvcc === undefined) missing.push('nvcc')
+  if (cuda && nvccPaths().length === 0) missing.push('nvcc')
   if (vulkan && !onPath('glslc', process.env.VULKAN_SDK)) missing.push('glslc')
-  return { missing, ...(compilers && { compilers }), ...(nvcc !== undefined && { nvcc }) }
-}
-
-/** `CUDACXX`, or nvcc on the PATH, or where NVIDIA's installers put it. */
-function findNvcc(): string | undefined {
-  const { CUDACXX, CUDA_PATH } = process.env
-  if (CUDACXX) return CUDACXX
-  if (onPath('nvcc')) return 'nvcc'
-  const name = process.platform === 'win32' ? 'nvcc.exe' : 'nvcc'
-  const folders = [...(CUDA_PATH ? [CUDA_PATH] : []), '/usr/local/cuda', '/opt/cuda']
-  return folders.map((folder) => join(folder, 'bin', name)).find((path) => existsSync(path))
+  return { missing, ...(compilers && { compilers }) }
 }
 
 function findCompilers(): { cc: string; cxx: string } | undefined {

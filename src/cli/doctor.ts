@@ -70,7 +70,9 @@ async function examine(
   }
   // Without --model the embedded one, whatever PHI2_MODEL says: its numbers are known.
   const model = options.model ?? 'tiny'
-  report.selfCheck = await withModel(context, { ...options, model }, (phi2) => phi2.selfCheck())
+  report.selfCheck = await withModel(context, { ...options, model }, (phi2) => phi2.selfCheck(), {
+    notePlugins: false,
+  })
   report.ok = report.selfCheck.ok
   await print(`\n${formatCheck(report.selfCheck)}`)
 }

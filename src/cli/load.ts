@@ -12,6 +12,8 @@ const EMBEDDED_NOTE =
 export interface LoadPlan {
   /** Ask at a terminal whether to download the real model when nobody chose one and none is there. @default false */
   offer?: boolean
+  /** Say on standard error which plug-in of `phi2 gpu add` is of no use. @default true */
+  notePlugins?: boolean
 }
 
 /** Loads the model, lends it to `use`, and closes it however that ends. The engine is imported only here. */
@@ -19,7 +21,7 @@ export async function withModel<T>(
   context: CliContext,
   options: LoadOptions,
   use: (phi2: Phi2) => Promise<T>,
-  { offer = false }: LoadPlan = {},
+  { notePlugins = true, offer = false }: LoadPlan = {},
 ): Promise<T> {
   // A mode has a model of its own, and may not be possible here at all: the load knows.
   const ofMode = options.model === undefined && modelOfMode(options.mode, context.env) !== undefined
@@ -41,9 +43,26 @@ export async function withModel<T>(
   }
   try {
     await noteModel(context, options.model, phi2.info)
+    if (notePlugins && phi2.info.gpuLayers === 0 && !wantsCpu(options)) await noteIdlePlugins(context)
     return await use(phi2)
   } finally {
     await phi2.close()
+  }
+}
+
+function wantsCpu({ device, gpuLayers, mode }: LoadOptions): boolean {
+  return gpuLayers === 0 || device === 'cpu' || mode === 'fp32-cpu'
+}
+
+/** Who has installed a GPU backend should hear that the CPU computes all the same. */
+async function noteIdlePlugins({ stderr }: CliContext): Promise<void> {
+  const [{ backendAttempts }, { idlePlugins }] = await Promise.all([
+    import('../load-addon.js'),
+    import('../gpu/load.js'),
+  ])
+  for (const { plugin, reason } of idlePlugins(backendAttempts())) {
+    const why = reason === '' ? 'it found no device' : reason
+    await writeNote(stderr, `phi2: the plug-in ${plugin} is not used: ${why}. More: phi2 doctor`)
   }
 }
 

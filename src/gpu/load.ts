@@ -67,6 +67,11 @@ export function loadGpuBackends(
   })
 }
 
+/** The plug-ins that were tried and serve no device. */
+export function idlePlugins(attempts: readonly BackendAttempt[]): readonly BackendAttempt[] {
+  return attempts.filter(({ devices, source }) => source === 'plug-in' && devices === 0)
+}
+
 /** Of several for one backend the fitting ones, unless none is. */
 function installed(engine: string): Candidate[] {
   const all = listPlugins().map((plugin) => ({

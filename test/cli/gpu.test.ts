@@ -50,6 +50,37 @@ test('a plug-in that brings its process down is told of by gpu ls and doctor, wh
   assert.match(crash, /^SIG/)
 })
 
+test('who has a plug-in that is of no use hears so beside the answer', { skip }, async () => {
+  const cache = temporaryFolder()
+  installFake(cache, (path) => compileBackend(path, BACKENDS.throwing))
+  const env = { PHI2_CACHE: cache }
+  const ask = ['ask', '--model', 'tiny', 'What is the capital of France?']
+  const { code, stderr, stdout } = await phi2(ask, { env })
+  assert.deepEqual([code, stdout], [0, 'The capital of France is Paris.\n'])
+  assert.equal(stderr, 'phi2: the plug-in cuda is not used: the driver said no. More: phi2 doctor\n')
+  assert.equal((await phi2([...ask, '--gpu-layers', '0'], { env })).stderr, '')
+})
+
+const driver = '/usr/share/vulkan/icd.d/lvp_icd.x86_64.json'
+const noDriver = existsSync(driver) || process.env.CI ? false : `${driver} is not there; .ci/run installs it`
+
+test('the real plug-in for Vulkan is fetched, and answers as the CPU does', { skip: noDriver }, async () => {
+  const env = {
+    PHI2_CACHE: temporaryFolder(),
+    VK_DRIVER_FILES: driver,
+    VK_ICD_FILENAMES: driver,
+    GGML_VK_VISIBLE_DEVICES: '0',
+  }
+  const added = await phi2(['gpu', 'add', 'vulkan', '--json'], { env })
+  assert.equal(added.code, 0, added.stderr)
+  const { cached, report } = JSON.parse(added.stdout)
+  assert.deepEqual([cached, report.state, report.devices.length], [false, 'ready', 1])
+  const ask = ['ask', '--model', 'tiny', 'What is a prime number?', '--max-tokens', '24', '--device']
+  const [gpu, cpu] = [await phi2([...ask, 'vulkan0'], { env }), await phi2([...ask, 'cpu'], { env })]
+  assert.deepEqual([gpu.code, gpu.stderr], [0, ''])
+  assert.equal(gpu.stdout, cpu.stdout)
+})
+
 test('doctor names the missing library of a plug-in and the way to get it', { skip }, async () => {
   const cache = temporaryFolder()
   const library = join(cache, 'libcudart.so.98')

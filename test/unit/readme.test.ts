@@ -9,7 +9,7 @@ import { generateSchema, loadSchema, type OptionSpec } from '../../src/options.j
 import { packageRoot } from '../../src/package-root.js'
 
 const read = (path: string): string => readFileSync(join(packageRoot(), path), 'utf8')
-const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'docs/toolkit.md']
+const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'docs/gpu.md', 'docs/toolkit.md']
 const readme = read('README.md')
 const commands = await loadCommands(program.commands)
 
