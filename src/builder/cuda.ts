@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { libraryFolders, toolkitRoots } from '../gpu/places.js'
 import { buildError, firstError } from './run.js'
-import { onPath } from './toolchain.js'
+import { findOnPath } from './toolchain.js'
 
 /** The CUDA toolkit that a build uses, and how CMake is told of it. */
 export interface Cuda {
@@ -103,7 +103,8 @@ function findCublas(root: string, version: string): Toolkit['cublas'] {
 function hostCompiler({ nvcc, version }: Toolkit, environment: NodeJS.ProcessEnv): string | undefined {
   if (process.env.CUDAHOSTCXX) return process.env.CUDAHOSTCXX
   const numbered = Array.from({ length: 12 }, (_, i) => `g++-${20 - i}`)
-  const candidates = ['g++', ...numbered].filter((name) => onPath(name))
+  // By their paths: nvcc, which has folders of its own, may find others by the name than CMake does.
+  const candidates = ['g++', ...numbered].flatMap((name) => findOnPath(name) ?? [])
   const folder = mkdtempSync(join(tmpdir(), 'phi2-cuda-'))
   let reason = ''
   try {
@@ -113,7 +114,7 @@ function hostCompiler({ nvcc, version }: Toolkit, environment: NodeJS.ProcessEnv
       const args = ['-ccbin', candidate, '-std=c++17', '-c', source, '-o', join(folder, 'probe.o')]
       const { status, stderr, error } = spawnSync(nvcc, args, { encoding: 'utf8', env: environment })
       if (status === 0) return candidate
-      reason ||= `${candidate}: ${error?.message ?? firstError(stderr)}`
+      reason ||= `${candidate}: ${(error?.message ?? firstError(stderr)).replace(/[.!]+$/, '')}`
     }
   } finally {
     rmSync(folder, { recursive: true, force: true })

@@ -119,8 +119,13 @@ function packagesOf(manager: PackageManager, missing: readonly Tool[]): string {
 
 /** @param sdk folder of a kit whose `bin` (`Bin` on Windows) is searched as well */
 export function onPath(command: string, sdk?: string): boolean {
+  return findOnPath(command, sdk) !== undefined
+}
+
+/** Path of a command. */
+export function findOnPath(command: string, sdk?: string): string | undefined {
   const names = process.platform === 'win32' ? [`${command}.exe`, `${command}.cmd`] : [command]
   const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '')
   if (sdk) folders.push(join(sdk, process.platform === 'win32' ? 'Bin' : 'bin'))
-  return folders.some((folder) => names.some((name) => existsSync(join(folder, name))))
+  return folders.flatMap((folder) => names.map((name) => join(folder, name))).find((path) => existsSync(path))
 }
