@@ -57,7 +57,7 @@ async function examine(
 ): Promise<void> {
   await tryPlugins(report, context)
   if (report.crash !== undefined) {
-    await print(`The GPU plug-ins end the process (${report.crash}); they are left out. phi2 gpu rm removes them.\n`)
+    await print(`GPU plug-ins: ${report.crash}; they are left out. phi2 gpu rm removes them.\n`)
   }
   const { systemReport } = await import('../system.js')
   try {
@@ -83,8 +83,8 @@ async function tryPlugins(report: Report, { signal }: CliContext): Promise<void>
   if (process.env.PHI2_PLUGINS === 'off' || listPlugins().length === 0) return
   const { tryInChild } = await import('../gpu/trial.js')
   const trial = await tryInChild(signal)
-  if (!('crash' in trial)) return
-  report.crash = trial.crash
+  if ('backends' in trial || !trial.crashed) return
+  report.crash = trial.failure
   process.env.PHI2_PLUGINS = 'off'
 }
 

@@ -86,7 +86,7 @@ async function add(
     const older = await olderCuda(report)
     if (older !== undefined) await writeNote(stderr, older)
   }
-  if ('crash' in trial) await writeNote(stderr, crashNote(trial.crash, result.name))
+  if ('failure' in trial) await writeNote(stderr, failureNote(trial, result.name))
 }
 
 /** A hint where the newer CUDA fails and the older one's libraries are here. */
@@ -98,8 +98,8 @@ async function olderCuda({ missing, name, reason = '', state }: BackendReport): 
   return hasLibrary('libcublas.so.12') ? 'phi2: CUDA 12 is here, which phi2 gpu add cuda12 is for' : undefined
 }
 
-function crashNote(crash: string, name: string): string {
-  return `phi2: the process that tried the GPU backends ended by itself (${crash}). Without it: phi2 gpu rm ${name}`
+function failureNote({ crashed, failure }: Extract<Trial, { failure: string }>, name: string): string {
+  return `phi2: ${failure}${crashed ? `. Without it: phi2 gpu rm ${name}` : ''}`
 }
 
 /** What became of a backend, in a sentence or a few lines. */
@@ -143,7 +143,7 @@ function stateOf(
   backend: string,
   trial: Trial,
 ): { state: BackendReport['state'] | 'unused'; reason?: string } {
-  if ('crash' in trial) return { state: 'failed', reason: `the process that tried it ended by itself (${trial.crash})` }
+  if ('failure' in trial) return { state: 'failed', reason: trial.failure }
   const report = trial.backends.find(({ name }) => name === backend)
   if (!report?.path?.startsWith(folder)) {
     return { state: 'unused', reason: report?.path ? `${report.path} is used` : (report?.reason ?? 'it was not tried') }

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process'
 import { extname } from 'node:path'
 import type { BackendReport } from '../system.js'
 
-/** What became of the backends, or how the process ended that tried them. */
-export type Trial = { backends: BackendReport[] } | { crash: string }
+/** What became of the backends, or why they could not be tried: how the process ended, or that there is no addon. */
+export type Trial = { backends: BackendReport[] } | { failure: string; crashed: boolean }
 
 /**
  * Loads the GPU backends in a process of its own: one that a driver brings down takes nobody with it. Only for the command
@@ -12,7 +12,13 @@ export type Trial = { backends: BackendReport[] } | { crash: string }
 export async function tryInChild(signal?: AbortSignal): Promise<Trial> {
   const system = new URL(`../system${extname(import.meta.url)}`, import.meta.url).href
   const program = `const { systemReport } = await import(${JSON.stringify(system)})
-    process.stdout.write(JSON.stringify(systemReport().backends))`
+    let trial
+    try {
+      trial = { backends: systemReport().backends }
+    } catch (error) {
+      trial = { failure: error.message, crashed: false }
+    }
+    process.stdout.write(JSON.stringify(trial))`
   const child = spawn(process.execPath, [...process.execArgv, '--input-type=module', '--eval', program], {
     stdio: ['ignore', 'pipe', 'pipe'],
     signal,
@@ -27,7 +33,8 @@ export async function tryInChild(signal?: AbortSignal): Promise<Trial> {
     child.on('error', reject)
     child.on('close', (...end) => resolve(end))
   })
-  if (code === 0) return { backends: JSON.parse(output.stdout) as BackendReport[] }
+  if (code === 0) return JSON.parse(output.stdout) as Trial
   const said = output.stderr.trim().split('\n')[0] ?? ''
-  return { crash: `${by ?? `exit code ${code}`}${said === '' ? '' : `, ${said}`}` }
+  const end = `${by ?? `exit code ${code}`}${said === '' ? '' : `, ${said}`}`
+  return { failure: `the process that tried it ended by itself (${end})`, crashed: true }
 }

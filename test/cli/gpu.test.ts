@@ -43,11 +43,11 @@ test('a plug-in that brings its process down is told of by gpu ls and doctor, wh
   assert.match(listed.stdout, /the process that tried it ended by itself \(SIG/)
   const doctor = await phi2(['doctor'], { env })
   assert.equal(doctor.code, 0, doctor.stderr)
-  assert.match(doctor.stdout, /^The GPU plug-ins end the process \(SIG.*phi2 gpu rm/)
+  assert.match(doctor.stdout, /^GPU plug-ins: the process that tried it ended by itself \(SIG.*phi2 gpu rm/)
   assert.match(doctor.stdout, /^PASS/m)
   const { crash, ok } = JSON.parse((await phi2(['doctor', '--json'], { env })).stdout)
   assert.ok(ok)
-  assert.match(crash, /^SIG/)
+  assert.match(crash, /\(SIG/)
 })
 
 test('who has a plug-in that is of no use hears so beside the answer', { skip }, async () => {
