@@ -4,8 +4,7 @@ import type { NativeEngineOptions } from './native.js'
 import { type ResolvedLoad, resolveLoad } from './options.js'
 import type { DeviceChoice } from './placement/choose.js'
 import type { FittedPlacement } from './placement/fit.js'
-import { modelOfMode } from './placement/modes.js'
-import { checkFileType, chooseHere, fitHere } from './placement/place.js'
+import { checkFileType, chooseHere, fitHere, modelForMode } from './placement/place.js'
 import { shortageWarnings } from './placement/room.js'
 import { keepFullPrecision } from './placement/tf32.js'
 import { chooseThreads } from './threads.js'
@@ -40,7 +39,7 @@ export async function prepareLoad(options: LoadOptions | undefined): Promise<Pre
   const precision = keepFullPrecision(given.mode)
   // Before anything is downloaded for a mode that this machine does not have.
   const choice = chooseHere(given)
-  const { model, onProgress } = await provideModel(given.model ?? modelOfMode(given.mode), given)
+  const { model, onProgress } = await provideModel(given.model ?? modelForMode(given.mode), given)
   await checkFileType(given.mode, model)
   const { resolved, tuned } = await resolveTuned(options, given, model, choice)
   const draft = given.draft === undefined ? undefined : (await provideModel(given.draft, { signal })).model

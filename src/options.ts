@@ -33,6 +33,8 @@ export interface OptionSpec {
   orObject?: boolean
   default?: unknown
   doc: string
+  /** What to say to those who want what is not among the choices. */
+  because?: string
   /** Whether the command line offers it under its kebab-case name. */
   cli: boolean
 }
@@ -224,7 +226,14 @@ export const loadSchema = {
   mainGpu: { type: 'integer', min: 0, max: 63, doc: 'Only this one of the GPUs, counted from 0', cli: true },
   tensorSplit: { type: 'numbers', doc: 'Each GPU’s share of the layers, such as 3,1', cli: true },
   flashAttention: { type: 'other', choices: ['auto', true, false], default: 'auto', doc: 'Flash attention', cli: true },
-  kvType: { type: 'other', choices: ['f16', 'bf16', 'f32'], default: 'f16', doc: 'Type of the KV cache', cli: true },
+  kvType: {
+    type: 'other',
+    choices: ['f16', 'bf16', 'f32'],
+    default: 'f16',
+    doc: 'Type of the KV cache',
+    because: "Quantized KV caches work in blocks of 32, and Phi-2's head size of 80 is not a multiple of it.",
+    cli: true,
+  },
   maxSequences: { type: 'integer', min: 1, max: 64, default: 8, doc: 'Answers decoded at the same time', cli: true },
   maxQueue: {
     type: 'integer',
@@ -407,7 +416,7 @@ function refuseQuantizedKv(kvType: unknown): void {
   if (typeof kvType !== 'string' || !/^(i?q\d|mxfp4|nvfp4)/i.test(kvType)) return
   throw new Phi2Error(
     'PHI2_UNSUPPORTED_KV_TYPE',
-    `Expected f16, bf16 or f32 for kvType but received '${kvType}'. Quantized KV caches work in blocks of 32, and Phi-2's head size of 80 is not a multiple of it.`,
+    `Expected f16, bf16 or f32 for kvType but received '${kvType}'. ${loadSchema.kvType.because}`,
   )
 }
 

@@ -45,10 +45,15 @@ std::vector<DeviceShare> SharesOf(const Model& model, const Context& context) {
     // A GPU's pinned buffers are the machine's memory; some CPU buffers name no device.
     ggml_backend_dev_t device = ggml_backend_buft_is_host(type) ? nullptr : ggml_backend_buft_get_device(type);
     DeviceShare& share = device == nullptr ? shares.back() : ShareOn(shares, ggml_backend_dev_name(device));
-    share.weights += bytes.model;
+    if (&share != &shares.back()) share.weights += bytes.model;
     share.kv += bytes.context;
     share.compute += bytes.compute;
   }
+  // Of the machine's memory the engine counts the whole mapping of the file, also what was copied out of it.
+  uint64_t on_gpus = 0;
+  for (const DeviceShare& share : shares) on_gpus += share.weights;
+  const uint64_t size = llama_model_size(model.get());
+  shares.back().weights = size > on_gpus ? size - on_gpus : 0;
   CountLayers(shares, llama_model_n_layer(model.get()), model.n_gpu_layers() > 0);
   return shares;
 }

@@ -18,6 +18,7 @@ export interface CliContext {
 export interface CliOption {
   readonly type: OptionSpec['type']
   readonly doc: string
+  readonly because?: string
   readonly choices?: NonNullable<OptionSpec['choices']>
   /** For the help only: left out of the values, so that the library's own default holds. */
   readonly default?: unknown

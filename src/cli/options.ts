@@ -97,7 +97,8 @@ export function kebab(name: string): string {
  */
 export function readValue(name: string, option: CliOption, text: string): OptionValue {
   const fail = (expected: string): never => {
-    throw new UsageError(`--${kebab(name)}: expected ${expected}, found ${JSON.stringify(text)}.`)
+    const reason = option.because === undefined ? '' : ` ${option.because}`
+    throw new UsageError(`--${kebab(name)}: expected ${expected}, found ${JSON.stringify(text)}.${reason}`)
   }
   const { choices, type } = option
   if (choices) {

@@ -53,6 +53,9 @@ export function withMode<T extends Pick<LoadOptions, 'mode' | 'flashAttention' |
 }
 
 /** The model to load when nobody names one: the mode's own type of it, if there is a mode. */
-export function modelOfMode(mode: Mode = 'auto', environment: { PHI2_MODEL?: string | undefined } = process.env) {
+export function modelOfMode(
+  mode: Mode = 'auto',
+  environment: { PHI2_MODEL?: string | undefined } = process.env,
+): string | undefined {
   return mode === 'auto' || environment.PHI2_MODEL ? undefined : modes[mode].weights
 }

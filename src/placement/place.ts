@@ -1,14 +1,14 @@
 import { basename } from 'node:path'
 import { Phi2Error } from '../errors.js'
 import { readFileType } from '../models/file-type.js'
-import { howToGet, type ResolvedModel } from '../models/resolve.js'
+import { howToGet, type ResolvedModel, resolveModel } from '../models/resolve.js'
 import { loadAddon, type NativeEngineOptions, type NativeShare } from '../native.js'
 import { settle } from '../native-task.js'
 import { backendsNotTaken } from '../system.js'
-import type { DeviceInfo, DeviceShare, Mode, NotTaken } from '../types.js'
+import type { DeviceInfo, DeviceShare, Mode } from '../types.js'
 import { chooseDevices, type DeviceChoice, staysOnCpu } from './choose.js'
 import { type FittedPlacement, fitLayers } from './fit.js'
-import { modes } from './modes.js'
+import { type FixedMode, modelOfMode, modes } from './modes.js'
 import type { PlacementWish } from './wish.js'
 
 /**
@@ -17,18 +17,42 @@ import type { PlacementWish } from './wish.js'
  */
 export function chooseHere(wish: PlacementWish): DeviceChoice {
   const devices = loadAddon().devices(!staysOnCpu(wish))
+  const others = backendsNotTaken().map(({ backend, reason }) => ({ name: backend, reason }))
   try {
     const choice = chooseDevices(wish, devices)
-    return { ...choice, notTaken: [...choice.notTaken, ...otherBackends()] }
+    return { ...choice, notTaken: [...choice.notTaken, ...others] }
   } catch (error) {
     if (!(error instanceof Phi2Error)) throw error
-    const reasons = otherBackends().map(({ name, reason }) => `${name}: ${reason}.`)
+    const wanted = others.filter(({ name }) => concerns(wish, name))
+    const reasons = (wanted.length > 0 ? wanted : others).map(({ name, reason }) => `${name}: ${reason}.`)
     throw new Phi2Error(error.code, [error.message, ...reasons].join(' '))
   }
 }
 
-function otherBackends(): NotTaken[] {
-  return backendsNotTaken().map(({ backend, reason }) => ({ name: backend, reason }))
+/** Whether it is this backend that is missing. */
+function concerns({ device, mode }: PlacementWish, backend: string): boolean {
+  if (mode !== 'auto') return modes[mode].backend.toLowerCase() === backend
+  return device !== undefined && device.some((name) => name.startsWith(backend))
+}
+
+/**
+ * The model that a mode takes when none is named: from the cache, since a conversion is nothing to be begun unasked.
+ * @throws {Phi2Error} `PHI2_MODE_UNAVAILABLE` when it is not there
+ */
+export function modelForMode(mode: Mode): string | undefined {
+  const model = modelOfMode(mode)
+  if (mode === 'auto' || model === undefined) return model
+  try {
+    resolveModel(model)
+    return model
+  } catch (cause) {
+    if (!(cause instanceof Phi2Error)) throw cause
+    throw new Phi2Error('PHI2_MODE_UNAVAILABLE', `${needOf(mode)}: ${cause.message}`, { cause })
+  }
+}
+
+function needOf(mode: FixedMode): string {
+  return `Mode ${mode} needs a file with weights in ${modes[mode].weights.toUpperCase()}`
 }
 
 /** @throws {Phi2Error} `PHI2_MODE_UNAVAILABLE` unless the file is of the type that the mode is about */
@@ -40,7 +64,7 @@ export async function checkFileType(mode: Mode, { path }: ResolvedModel): Promis
   if (found === fileType || found === undefined) return
   throw new Phi2Error(
     'PHI2_MODE_UNAVAILABLE',
-    `Mode ${mode} needs a file with weights in ${weights.toUpperCase()}, and ${basename(path)} has ${loadAddon().fileTypeName(found)}. ` +
+    `${needOf(mode)}, and ${basename(path)} has ${loadAddon().fileTypeName(found)}. ` +
       `${howToGet(weights)} Mode 'auto' takes files of any type.`,
   )
 }

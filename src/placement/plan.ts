@@ -11,7 +11,7 @@ import { describeShares, measure } from './place.js'
 /** What {@link Phi2.plan} gives. */
 export async function planLoad(options: LoadOptions | undefined): Promise<MemoryPlan> {
   const { draft, mode, model, signal } = resolveLoad(options)
-  refuseRemote(model ?? modelOfMode(mode))
+  if (model !== undefined || modelOfMode(mode) === undefined) refuseRemote(model)
   if (draft !== undefined) refuseRemote(draft)
   const { choice, fitted, native, notTaken, resolved, warnings, ...prepared } = await prepareLoad(options)
   const need = fitted.need ?? (await measure(native, signal))

@@ -101,8 +101,8 @@ test('a mode refuses a file of another type, names both, and tells how to get th
 
 test('a mode without a model looks for its own type in the cache', async () => {
   await assert.rejects(Phi2.load({ mode: 'fp32-cpu' }), {
-    code: 'PHI2_MODEL_NOT_FOUND',
-    message: /f32 is not in the cache .*phi2 pull --convert f32/,
+    code: 'PHI2_MODE_UNAVAILABLE',
+    message: /needs a file with weights in F32: f32 is not in the cache .*phi2 pull --convert f32/,
   })
 })
 
