@@ -27,6 +27,7 @@ const TAKEN = (['q8_0', 'q4_k_m', 'iq4_nl'] as const).map((type) => FILE_TYPES[t
 const ADDON = `
 const { copyFileSync, writeFileSync } = require('node:fs')
 globalThis.quantizeCalls = []
+exports.versions = { llama: '0.0.0', ggml: '0.0.0' }
 exports.initBackend = () => {}
 exports.stopForExit = () => {}
 exports.quantize = (options) => ({ promise: run(options), cancel() {} })
