@@ -32,7 +32,7 @@ export function chooseHere(wish: PlacementWish): DeviceChoice {
 /** Whether it is this backend that is missing. */
 function concerns({ device, mode }: PlacementWish, backend: string): boolean {
   if (mode !== 'auto') return modes[mode].backend.toLowerCase() === backend
-  return device !== undefined && device.some((name) => name.startsWith(backend))
+  return device?.some((name) => name.startsWith(backend)) ?? false
 }
 
 /**
