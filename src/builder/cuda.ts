@@ -48,6 +48,7 @@ export function findCuda({ portable = false }: { portable?: boolean | undefined 
       ...(host === undefined ? [] : [`CMAKE_CUDA_HOST_COMPILER=${host}`]),
       ...(architectures ? [`CMAKE_CUDA_ARCHITECTURES=${architectures}`] : []),
       ...cublas.definitions,
+      ...driverDefinitions(root),
     ],
   }
 }
@@ -84,10 +85,8 @@ function toolkitOf(nvcc: string): Toolkit {
 
 /** In the toolkit, or as pip installs it, where CMake would not look. */
 function findCublas(root: string, version: string): Toolkit['cublas'] {
-  const targets = join(root, 'targets')
-  const machines = existsSync(targets) ? readdirSync(targets) : []
-  const includes = [join(root, 'include'), ...machines.map((machine) => join(targets, machine, 'include'))]
-  if (includes.some((folder) => existsSync(join(folder, 'cublas_v2.h')))) return { definitions: [] }
+  const includes = ['include', ...machinesOf(root).map((machine) => `targets/${machine}/include`)]
+  if (includes.some((folder) => existsSync(join(root, folder, 'cublas_v2.h')))) return { definitions: [] }
   if (process.platform !== 'linux') return undefined
   for (const folder of libraryFolders()) {
     const library = (name: string) => join(folder, `lib${name}.so.${version.split('.')[0]}`)
@@ -97,6 +96,23 @@ function findCublas(root: string, version: string): Toolkit['cublas'] {
     return { include, definitions }
   }
   return undefined
+}
+
+/** What is linked in place of the driver: toolkits bring a stub, NVIDIA's packages for Python do not, but the driver itself will do. */
+function driverDefinitions(root: string): string[] {
+  if (process.platform !== 'linux') return []
+  const libraries = ['lib64', 'lib', `lib/${MULTIARCH}`, ...machinesOf(root).map((machine) => `targets/${machine}/lib`)]
+  if (libraries.some((folder) => existsSync(join(root, folder, 'stubs', 'libcuda.so')))) return []
+  const candidates = libraryFolders().flatMap((folder) => [join(folder, 'libcuda.so'), join(folder, 'libcuda.so.1')])
+  const driver = candidates.find((path) => existsSync(path))
+  return driver === undefined ? [] : [`CUDA_cuda_driver_LIBRARY=${driver}`]
+}
+
+const MULTIARCH = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu'
+
+function machinesOf(root: string): string[] {
+  const targets = join(root, 'targets')
+  return existsSync(targets) ? readdirSync(targets) : []
 }
 
 /** Each nvcc accepts the host compilers up to the version of its day: the first that compiles is taken. */

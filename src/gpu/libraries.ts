@@ -100,7 +100,7 @@ export function remedyFor(library: string): string {
       'or in a container start it with the GPU (`--gpus all`)'
     )
   }
-  const [, part, major] = /^lib(cudart|cublas|cublasLt)\.so\.(\d+)$/.exec(library) ?? []
+  const [, part, major] = /^lib(cudart|cublas|cublasLt)\.so\.(\d+)(?:\.\d+)?$/.exec(library) ?? []
   if (part !== undefined && major !== undefined) {
     const name = part === 'cudart' ? 'cuda-runtime' : 'cublas'
     // From CUDA 13 on the packages have no suffix.

@@ -121,3 +121,15 @@ test('architectures are those that were named, else those of the GPUs that are h
   process.env.CMAKE_CUDA_ARCHITECTURES = '75'
   assert.ok(findCuda().definitions.includes('CMAKE_CUDA_ARCHITECTURES=75'))
 })
+
+test('where the toolkit has no stub of the driver, the driver itself is linked', { skip }, () => {
+  const root = toolkit()
+  const driver = temporaryFolder()
+  writeFileSync(join(driver, 'libcuda.so.1'), '')
+  only(join(root, 'bin'), compilers('g++'))
+  process.env.LD_LIBRARY_PATH = driver
+  assert.ok(findCuda().definitions.includes(`CUDA_cuda_driver_LIBRARY=${join(driver, 'libcuda.so.1')}`))
+  mkdirSync(join(root, 'lib64', 'stubs'), { recursive: true })
+  writeFileSync(join(root, 'lib64', 'stubs', 'libcuda.so'), '')
+  assert.ok(!findCuda().definitions.some((text) => text.startsWith('CUDA_cuda_driver')))
+})

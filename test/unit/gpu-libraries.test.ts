@@ -46,6 +46,7 @@ test('for what is missing there is a way to get it', () => {
   assert.match(remedyFor('libcublas.so.13'), /pip install "nvidia-cublas==13\.\*"/)
   assert.match(remedyFor('libcublasLt.so.12'), /pip install nvidia-cublas-cu12/)
   assert.match(remedyFor('libcudart.so.13'), /nvidia-cuda-runtime/)
+  assert.match(remedyFor('libcudart.so.11.0'), /pip install nvidia-cuda-runtime-cu11/)
   assert.match(remedyFor('libvulkan.so.1'), /libvulkan1/)
   assert.match(remedyFor('libother.so.2'), /distribution/)
 })
