@@ -89,7 +89,7 @@ export class Phi2 implements AsyncDisposable {
 
   /**
    * What a load with these options would take on each device, and whether there is room, without loading: the engine adds up
-   * its own allocations. What `phi2 plan` shows. A model that is not there is downloaded, as by {@link Phi2.load}.
+   * its own allocations. What `phi2 plan` shows. Of a model that is not in the cache only the header is downloaded.
    *
    * @example
    * const { devices, fits, gpuLayers, layers } = await Phi2.plan({ model: 'q4_k_m', contextSize: 8192 })

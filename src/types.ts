@@ -414,7 +414,7 @@ export interface PlannedShare extends DeviceShare {
 
 /** What a load would come to: `Phi2.plan`. */
 export interface MemoryPlan {
-  /** The file. */
+  /** The file, or where it would come from. */
   path: string
   mode: Mode
   contextSize: number

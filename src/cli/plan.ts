@@ -12,7 +12,8 @@ export const plan = defineCommand({
   summary: 'Show what a model would take on each device, and whether it fits',
   notes:
     'Nothing is loaded: llama.cpp goes through its own allocations and adds them up. The options are those of a load, and ' +
-    'layers go where a load would put them. Ends with 1 if there is not enough room.',
+    'layers go where a load would put them. Of a model that is not in the cache only the header is read, about 2 MB. Ends ' +
+    'with 1 if there is not enough room.',
   options: { ...jsonFlag, ...loadFlags },
   examples: [
     ['phi2 plan q4_k_m', 'does it fit here?'],

@@ -1,25 +1,38 @@
 import { totalmem } from 'node:os'
-import { Phi2Error } from '../errors.js'
 import { prepareLoad } from '../loading.js'
-import { resolveModel } from '../models/resolve.js'
 import { resolveLoad } from '../options.js'
 import type { DeviceInfo, DeviceShare, LoadOptions, MemoryPlan, PlannedShare } from '../types.js'
 import { bytesOf } from './fit.js'
 import { modelOfMode } from './modes.js'
 import { describeShares, measure } from './place.js'
+import { type PlannedFile, withFile } from './stand-in.js'
 
 /** What {@link Phi2.plan} gives. */
-export async function planLoad(options: LoadOptions | undefined): Promise<MemoryPlan> {
+export async function planLoad(options: LoadOptions = {}): Promise<MemoryPlan> {
   const { draft, mode, model, signal } = resolveLoad(options)
-  if (model !== undefined || modelOfMode(mode) === undefined) refuseRemote(model)
-  if (draft !== undefined) refuseRemote(draft)
-  const { choice, fitted, native, notTaken, resolved, warnings, ...prepared } = await prepareLoad(options)
+  signal?.throwIfAborted()
+  // Without a model a mode looks for its own in the cache.
+  const isKnown = model !== undefined || modelOfMode(mode) === undefined
+  const lend = (name: string | undefined, needed: boolean, use: (file: PlannedFile) => Promise<MemoryPlan>) =>
+    needed ? withFile(name, signal, use) : use({ model: name })
+  return lend(model, isKnown, (file) =>
+    lend(draft, draft !== undefined, (draftFile) => planFiles(options, file, draftFile)),
+  )
+}
+
+async function planFiles(options: LoadOptions, file: PlannedFile, draft: PlannedFile): Promise<MemoryPlan> {
+  const { choice, fitted, native, notTaken, resolved, warnings, ...prepared } = await prepareLoad({
+    ...options,
+    ...(file.model !== undefined && { model: file.model }),
+    ...(draft.model !== undefined && { draft: draft.model }),
+  })
+  const { signal } = resolved
   const need = fitted.need ?? (await measure(native, signal))
   signal?.throwIfAborted()
   const devices = withRoom(describeShares(need.devices), choice.gpus)
   return {
-    path: prepared.model.path,
-    mode,
+    path: file.standsFor ?? prepared.model.path,
+    mode: resolved.mode,
     contextSize: resolved.contextSize,
     batchSize: resolved.batchSize,
     microBatchSize: resolved.microBatchSize,
@@ -33,18 +46,6 @@ export async function planLoad(options: LoadOptions | undefined): Promise<Memory
     notTaken,
     warnings,
   }
-}
-
-/** A plan is made before a download of gigabytes, not after it. */
-function refuseRemote(model: string | undefined): void {
-  const found = resolveModel(model)
-  if (!('reference' in found)) return
-  const { reference } = found
-  throw new Phi2Error(
-    'PHI2_MODEL_NOT_FOUND',
-    `${reference} is not in the cache, and a plan needs the file. \`phi2 inspect ${reference}\` estimates without a download, ` +
-      `\`phi2 pull ${reference}\` downloads it.`,
-  )
 }
 
 function withRoom(shares: readonly DeviceShare[], gpus: readonly DeviceInfo[]): PlannedShare[] {

@@ -6,6 +6,7 @@ import { chooseDevices } from '../../src/placement/choose.js'
 import { fitLayers, type NativePlacement, RESERVE } from '../../src/placement/fit.js'
 import { modelOfMode, modes } from '../../src/placement/modes.js'
 import { requireRoom, shortageWarnings } from '../../src/placement/room.js'
+import { keepFullPrecision } from '../../src/placement/tf32.js'
 import type { DeviceInfo, LoadOptions, Mode } from '../../src/types.js'
 
 const GB = 1e9
@@ -117,6 +118,22 @@ describe('a mode', () => {
     assert.throws(() => resolveLoad({ mode: 'fp32-cuda', kvType: 'f16' }), { code: 'PHI2_INVALID_OPTION' })
     assert.throws(() => resolveLoad({ mode: 'fp16-cuda', gpuLayers: 10 }), { code: 'PHI2_INVALID_OPTION' })
     assert.doesNotThrow(() => resolveLoad({ mode: 'fp32-cpu', kvType: 'f32', flashAttention: false, gpuLayers: 0 }))
+  })
+
+  it('of F32 on CUDA keeps cuBLAS from TF32, and warns where it cannot', (t) => {
+    const saved = process.env.NVIDIA_TF32_OVERRIDE
+    t.after(() => {
+      if (saved === undefined) delete process.env.NVIDIA_TF32_OVERRIDE
+      else process.env.NVIDIA_TF32_OVERRIDE = saved
+    })
+    delete process.env.NVIDIA_TF32_OVERRIDE
+    for (const mode of ['auto', 'fp16-cuda', 'fp32-cpu'] as const) {
+      assert.deepEqual([keepFullPrecision(mode), process.env.NVIDIA_TF32_OVERRIDE], [[], undefined])
+    }
+    assert.deepEqual([keepFullPrecision('fp32-cuda'), process.env.NVIDIA_TF32_OVERRIDE], [[], '0'])
+    process.env.NVIDIA_TF32_OVERRIDE = '1'
+    assert.match(keepFullPrecision('fp32-cuda').join(), /NVIDIA_TF32_OVERRIDE is not 0/)
+    assert.equal(process.env.NVIDIA_TF32_OVERRIDE, '1')
   })
 
   it('names the model to take when nobody does', () => {
