@@ -134,7 +134,7 @@ function judge(
   if (loaded) {
     // Without an attempt the engine itself has loaded it, from beside the addon.
     const found = known ?? { path: loaded.path, source: 'built' as const, version: engine }
-    const said = devices > 0 ? reason : (reason ?? NO_DEVICE[backend.name])
+    const said = devices > 0 ? reason : withRemedy(reason ?? NO_DEVICE[backend.name])
     const state = devices > 0 ? ('ready' as const) : ('no-device' as const)
     return { state, ...found, ...(said === undefined ? {} : { reason: said }), missing, features: loaded.features }
   }
@@ -153,6 +153,12 @@ const NO_DEVICE: Record<GpuBackend['name'], string> = {
     'it found no device: is there a GPU with a Vulkan driver (on Debian and Ubuntu `mesa-vulkan-drivers` or NVIDIA’s)? ' +
     'Software devices are used only if GGML_VK_VISIBLE_DEVICES names them',
   metal: 'it found no device',
+}
+
+/** What CUDA's own words ask for. */
+function withRemedy(reason: string): string {
+  if (!/driver version is insufficient/.test(reason)) return reason
+  return `${reason}. CUDA 13 needs NVIDIA’s driver 580 or later; \`phi2 gpu add cuda12\` is for drivers from 525 on`
 }
 
 function howToGet({ build, name }: GpuBackend): string {
