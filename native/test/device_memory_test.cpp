@@ -69,9 +69,10 @@ TEST("a draft model counts too, its layers do not") {
 
 TEST("a cache of any size is measured without being made") {
   EngineOptions options = SmallEngine();
-  const uint64_t kv = phi2::MeasureMemory(TinyOptions(), options, nullptr).devices.front().kv;
+  const MemoryNeed small = phi2::MeasureMemory(TinyOptions(), options, nullptr);
   options.n_ctx *= 2048;
-  CHECK_EQ(phi2::MeasureMemory(TinyOptions(), options, nullptr).devices.front().kv, kv * 2048);
+  const MemoryNeed large = phi2::MeasureMemory(TinyOptions(), options, nullptr);
+  CHECK_EQ(large.devices.front().kv, small.devices.front().kv * 2048);
 }
 
 TEST("a device that is not there, or is no GPU, is refused by name") {
