@@ -11,7 +11,7 @@ import {
 import { guarded, type NativeTask, settle } from '../src/native-task.js'
 import { checkOptions, type OptionSpec } from '../src/options.js'
 import { chooseHere, fitHere } from '../src/placement/place.js'
-import { requireRoom, shortageWarnings } from '../src/placement/room.js'
+import { requireRoom, roomWarnings } from '../src/placement/room.js'
 import { resolveWish } from '../src/placement/wish.js'
 import { chooseThreads } from '../src/threads.js'
 import type { Reading, ReadingOptions } from './reading-options.js'
@@ -67,7 +67,7 @@ export async function readText<T extends NativeReading>(
   const seconds = (performance.now() - started) / 1000
   const warnings = [
     warning,
-    ...shortageWarnings(fitted),
+    ...roomWarnings(wish, fitted),
     ...found.warnings,
     beyondTraining(contextSize, found.trainedContextSize),
   ]

@@ -5,7 +5,7 @@ import { type ResolvedLoad, resolveLoad } from './options.js'
 import type { DeviceChoice } from './placement/choose.js'
 import type { FittedPlacement } from './placement/fit.js'
 import { checkFileType, chooseHere, fitHere, modelForMode } from './placement/place.js'
-import { shortageWarnings } from './placement/room.js'
+import { roomWarnings } from './placement/room.js'
 import { keepFullPrecision } from './placement/tf32.js'
 import { chooseThreads } from './threads.js'
 import { resolveTuned } from './tuned/find.js'
@@ -56,7 +56,7 @@ export async function prepareLoad(options: LoadOptions | undefined): Promise<Pre
     fitted,
     native: { ...base, ...fitted.native },
     notTaken: [...fitted.notTaken, ...choice.notTaken],
-    warnings: [...(warning === undefined ? [] : [warning]), ...precision, ...shortageWarnings(fitted)],
+    warnings: [...(warning === undefined ? [] : [warning]), ...precision, ...roomWarnings(resolved, fitted)],
     onProgress,
   }
 }

@@ -19,6 +19,8 @@ export interface FittedPlacement {
   need?: NativeMemoryNeed
   /** What does not fit. Where the caller left the number of layers open, fewer were taken because of it. */
   shortage?: string
+  /** What fits, but leaves less free than a load would leave by itself. */
+  tight?: string
   /** Of the devices chosen, those that are not needed or have no room. */
   notTaken: NotTaken[]
 }
@@ -49,11 +51,13 @@ export async function fitLayers(
     const native = on(chosen, layers)
     const need = await measure(native)
     const shortage = shortageOf(need, chosen, reserve)
+    const tight = shortage === undefined ? shortageOf(need, chosen, RESERVE) : undefined
     const rest = gpus.filter((gpu) => !chosen.includes(gpu))
     return {
       native: { ...native, n_gpu_layers: layers < 0 ? need.layers : Math.min(layers, need.layers) },
       need,
       ...(shortage && { shortage }),
+      ...(tight && { tight }),
       notTaken: rest.map(leave(`${native.devices.join(', ')} alone has room for everything`)),
     }
   }
@@ -97,7 +101,7 @@ function shortageOf(need: NativeMemoryNeed, gpus: readonly DeviceInfo[], reserve
     const share = need.devices.find(({ name }) => name === gpu.name)
     // Some devices do not tell their memory.
     if (share === undefined || gpu.memoryTotal === 0 || bytesOf(share) + reserve <= gpu.memoryFree) return []
-    const kept = reserve > 0 ? `, of which ${gigabytes(reserve)} are kept` : ''
+    const kept = reserve > 0 ? `, of which ${gigabytes(reserve)} should stay free` : ''
     return [`${gigabytes(bytesOf(share))} on ${gpu.name}, where ${gigabytes(gpu.memoryFree)} are free${kept}`]
   })
   return texts.length === 0 ? undefined : texts.join(', and ')

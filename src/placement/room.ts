@@ -16,10 +16,16 @@ export function requireRoom({ gpuLayers, mode }: PlacementWish, { gpus }: Device
   )
 }
 
-/** What a user should hear of layers that did not fit. */
-export function shortageWarnings({ native, need, shortage }: FittedPlacement): string[] {
+/** What a user should hear of layers that did not fit, or only just do. */
+export function roomWarnings({ gpuLayers }: Pick<PlacementWish, 'gpuLayers'>, fitted: FittedPlacement): string[] {
+  const { native, need, shortage, tight } = fitted
+  if (tight !== undefined) {
+    return [`The layers take ${tight}: a GPU that runs out of memory while it computes ends the process.`]
+  }
   if (shortage === undefined) return []
   const { devices, n_gpu_layers } = native
+  if (gpuLayers !== undefined)
+    return [`${n_gpu_layers} of ${need?.layers} layers do not fit: they would take ${shortage}.`]
   const found =
     devices.length === 0
       ? 'No layer fits on the GPU, so the CPU computes all of them'

@@ -5,7 +5,7 @@ import { resolveLoad } from '../../src/options.js'
 import { chooseDevices } from '../../src/placement/choose.js'
 import { fitLayers, type NativePlacement, RESERVE } from '../../src/placement/fit.js'
 import { modelOfMode, modes } from '../../src/placement/modes.js'
-import { requireRoom, shortageWarnings } from '../../src/placement/room.js'
+import { requireRoom, roomWarnings } from '../../src/placement/room.js'
 import { keepFullPrecision } from '../../src/placement/tf32.js'
 import type { DeviceInfo, LoadOptions, Mode } from '../../src/types.js'
 
@@ -295,7 +295,7 @@ describe('layers', () => {
     assert.ok(asked.length <= 7, `${asked.length} measurements`)
     assert.doesNotThrow(() => requireRoom(wish, choice, fitted))
     assert.match(
-      shortageWarnings(fitted)[0]!,
+      roomWarnings({ gpuLayers: undefined }, fitted)[0]!,
       /14 of 33 layers are on CUDA0, the rest is on the CPU.*16\.6 GB on CUDA0/,
     )
   })
@@ -303,18 +303,25 @@ describe('layers', () => {
   it('are none where not even one fits', async () => {
     const { fitted, placed } = await fit({}, [cuda0, cpu], 9 * GB)
     assert.deepEqual(placed, [0])
-    assert.match(shortageWarnings(fitted)[0]!, /No layer fits on the GPU/)
+    assert.match(roomWarnings({ gpuLayers: undefined }, fitted)[0]!, /No layer fits on the GPU/)
     assert.match(fitted.notTaken[0]!.reason, /not one layer fits/)
   })
 
   it('asked for by number are an error where they do not fit, and use what is kept otherwise', async () => {
     const small = await fit({ gpuLayers: 15 }, [cuda0, cpu], 0.5 * GB)
     assert.deepEqual([small.placed, small.fitted.shortage], [['CUDA0', 15], undefined])
+    assert.match(
+      roomWarnings(small.wish, small.fitted).join(),
+      /7\.6 GB on CUDA0, where 8\.0 GB are free, of which 0\.5 GB should stay/,
+    )
+    const roomy = await fit({ gpuLayers: 10 }, [cuda0, cpu], 0.5 * GB)
+    assert.deepEqual(roomWarnings(roomy.wish, roomy.fitted), [])
     const large = await fit({ gpuLayers: 20 }, [cuda0, cpu], 0.5 * GB)
     assert.throws(() => requireRoom(large.wish, large.choice, large.fitted), {
       code: 'PHI2_MODE_UNAVAILABLE',
       message: /gpuLayers 20 .*10\.1 GB on CUDA0, where 8\.0 GB are free/,
     })
+    assert.match(roomWarnings(large.wish, large.fitted).join(), /20 of 33 layers do not fit/)
     const all = await fit({ gpuLayers: -1 }, [cuda0, cpu], 0.5 * GB)
     assert.throws(() => requireRoom(all.wish, all.choice, all.fitted), { code: 'PHI2_MODE_UNAVAILABLE' })
   })
