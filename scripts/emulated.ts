@@ -31,11 +31,10 @@ export const emulated: Readonly<Record<string, Emulated>> = {
     ],
     emulator: [qemu, '-L', '/usr/aarch64-linux-gnu'],
     environment: {},
-    // One for each kind of variant: no feature, dot products, SVE, matrices of bytes with SVE2, SME.
+    // One for each kind of variant: no feature, dot products, matrices of bytes with SVE2, SME.
     processors: {
       'Cortex-A53': { QEMU_CPU: 'cortex-a53' },
       'Neoverse N1': { QEMU_CPU: 'neoverse-n1' },
-      A64FX: { QEMU_CPU: 'a64fx' },
       'one with SVE2': { QEMU_CPU: 'max,sme=off' },
       'one with SME': { QEMU_CPU: 'max' },
     },

@@ -8,6 +8,12 @@
 
 #if defined(__linux__) || defined(__APPLE__)
 #include <dlfcn.h>
+#elif defined(_WIN32)
+#include <filesystem>
+#ifndef NOMINMAX
+#define NOMINMAX
+#endif
+#include <windows.h>
 #endif
 
 namespace phi2 {
@@ -36,6 +42,14 @@ std::string LibraryOf(const void* address) {
 #if defined(__linux__) || defined(__APPLE__)
   Dl_info info;
   if (address != nullptr && dladdr(address, &info) != 0 && info.dli_fname != nullptr) return info.dli_fname;
+#elif defined(_WIN32)
+  constexpr DWORD kByAddress = GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT;
+  constexpr DWORD kLongestPath = 32768;
+  HMODULE library = nullptr;
+  if (address == nullptr || !GetModuleHandleExW(kByAddress, static_cast<LPCWSTR>(address), &library)) return "";
+  std::wstring path(kLongestPath, L'\0');
+  path.resize(GetModuleFileNameW(library, path.data(), kLongestPath));
+  return std::filesystem::path(path).u8string();
 #endif
   return "";
 }

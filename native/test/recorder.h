@@ -85,7 +85,7 @@ class Recorder : public EventSink {
   void Wait(const char* what, const Condition& condition) {
     std::unique_lock<std::mutex> lock(mutex_);
     // system_clock: GCC 12's ThreadSanitizer does not know the wait on a steady clock and sees double locks there.
-    const auto deadline = std::chrono::system_clock::now() + std::chrono::minutes(4);
+    const auto deadline = std::chrono::system_clock::now() + std::chrono::minutes(PHI2_TEST_PATIENCE);
     if (!changed_.wait_until(lock, deadline, condition)) Fail(__FILE__, __LINE__, std::string("no sign of ") + what);
   }
 
