@@ -1,6 +1,6 @@
 # Libraries of a prebuilt package run on systems older than the one that builds them, and beside another C++ library: that
-# of Node, or of another addon. So they bring GCC's along, hidden, and no C++ symbol of theirs is seen by others: a
-# template of the C++ library that somebody else compiled must not take the place of ours, nor ours of theirs.
+# of Node, or of another addon. So they bring GCC's along, hidden, and no class of theirs is seen by others: a template of
+# the C++ library that somebody else compiled must not take the place of ours, nor ours of theirs.
 add_link_options(-static-libstdc++
                  "LINKER:--gc-sections,--exclude-libs,ALL,--version-script=${CMAKE_CURRENT_LIST_DIR}/hide-cxx.map")
 
