@@ -1,6 +1,5 @@
 import { basename } from 'node:path'
 import { Phi2Error } from '../errors.js'
-import { readFileType } from '../models/file-type.js'
 import { howToGet, type ResolvedModel, resolveModel } from '../models/resolve.js'
 import { loadAddon, type NativeEngineOptions, type NativeShare } from '../native.js'
 import { settle } from '../native-task.js'
@@ -58,6 +57,7 @@ function needOf(mode: FixedMode): string {
 /** @throws {Phi2Error} `PHI2_MODE_UNAVAILABLE` unless the file is of the type that the mode is about */
 export async function checkFileType(mode: Mode, { path }: ResolvedModel): Promise<void> {
   if (mode === 'auto') return
+  const { readFileType } = await import('../models/file-type.js')
   const { fileType, weights } = modes[mode]
   const found = await readFileType(path)
   // What is no GGUF file is told of by who loads it.
