@@ -12,7 +12,7 @@
 #   models     makes the models: Phi-2 at full size with random weights in F16, F32 and Q4_K_M, 19 GB
 #   modes      runs the four execution modes, reads 1,500 tokens, compares with the CPU
 #   plugin     installs the plug-in from its tarball, and runs phi-2-tiny with it
-#   speed      measures prefill and decode for 1, 8 and 64 streams beside llama-bench and node-llama-cpp
+#   speed_f16, speed_q4_k_m   measure prefill and decode for 1, 8 and 64 streams beside llama-bench and node-llama-cpp
 #   report     writes the results
 #   all        all of them, in this order
 #
@@ -185,7 +185,8 @@ stage_plugin() {
   note plug-in "$(with_plugin phi2 gpu ls | tail -n 1)"
 }
 
-stage_speed() { with_built run speed; }
+stage_speed_f16() { with_built run speed f16; }
+stage_speed_q4_k_m() { with_built run speed q4_k_m; }
 
 stage_report() {
   with_built run report
@@ -193,11 +194,11 @@ stage_report() {
   if [ -n "${OUT:-}" ]; then cp "$GPU_CHECK_WORK"/results/gpu-check.* "$OUT/"; fi
 }
 
-[ "$#" -gt 0 ] || fail 'Expected one or more of: collect cpu tools cuda models modes plugin speed report all.'
+[ "$#" -gt 0 ] || fail 'Expected one or more of: collect cpu tools cuda models modes plugin speed_f16 speed_q4_k_m report all.'
 for stage in "$@"; do
   case $stage in
-    all) set -- collect cpu tools cuda models modes plugin speed report && break ;;
-    collect | cpu | tools | cuda | models | modes | plugin | speed | report) ;;
+    all) set -- collect cpu tools cuda models modes plugin speed_f16 speed_q4_k_m report && break ;;
+    collect | cpu | tools | cuda | models | modes | plugin | speed_f16 | speed_q4_k_m | report) ;;
     *) fail "There is no stage $stage." ;;
   esac
 done

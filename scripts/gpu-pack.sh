@@ -70,7 +70,7 @@ if [ -n "$peer" ]; then
   cp bench/package.json bench/package-lock.json "$work/install/"
   npm install --prefix "$work/install" --no-save --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error >&2
   # The 35 MB of sources that it would compile.
-  rm -rf "$work/install/node_modules/node-llama-cpp/llama"
+  rm -f "$work/install/node_modules/node-llama-cpp/llama/gitRelease.bundle"
   cp -r "$work/install/node_modules" "$work/peer/node_modules"
   version=$(node --print 'require("./native/llama.cpp.json").version')
   (cd "$work/peer" && npm pack "@node-llama-cpp/$peer@$version" --silent >/dev/null)

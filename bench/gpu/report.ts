@@ -8,14 +8,20 @@ import type { ModeResult } from './modes.js'
 import { readPart, rehearsal, say, WORK } from './setup.js'
 import type { SpeedResult } from './speed.js'
 
+interface Speed {
+  /** Contenders that were not measured. */
+  left: string[]
+  results: SpeedResult[]
+}
+
 const system = systemReport()
 const modes = readPart<ModeResult[]>('modes') ?? []
 const plugin = readPart<ModeResult[]>('plugin') ?? []
-const speed = readPart<{ left: string[]; results: SpeedResult[] }>('speed')
+const speeds = ['f16', 'q4_k_m'].flatMap((name) => readPart<Speed>(`speed-${name}`) ?? [])
 const stages = readPart<Record<string, string>>('stages') ?? {}
 const date = new Date().toISOString().slice(0, 10)
 
-const report = { format: 'phi2-gpu-check', version: 1, date, rehearsal, system, stages, modes, plugin, speed }
+const report = { format: 'phi2-gpu-check', version: 1, date, rehearsal, system, stages, modes, plugin, speeds }
 writeFileSync(join(WORK, 'results', 'gpu-check.json'), `${JSON.stringify(report, null, 2)}\n`)
 
 const devices = system.devices.map(({ description, memoryTotal, name }) => {
@@ -31,7 +37,7 @@ const lines = [
   '',
   ...modeTable('Modes, backend built from source', modes),
   ...modeTable('Modes, plug-in', plugin),
-  ...speedTable(speed),
+  ...speedTable(speeds),
 ]
 writeFileSync(join(WORK, 'results', 'gpu-check.md'), `${lines.join('\n')}\n`)
 say(`written: ${join(WORK, 'results')}/gpu-check.json and gpu-check.md`)
@@ -62,19 +68,25 @@ function modeTable(title: string, results: readonly ModeResult[]): string[] {
   ]
 }
 
-function speedTable(found: { left: string[]; results: SpeedResult[] } | undefined): string[] {
-  if (found === undefined) return ['Speed: not measured.', '']
+function speedTable(found: readonly Speed[]): string[] {
+  if (found.length === 0) return ['Speed: not measured.', '']
   const contenders = ['phi2, built', 'phi2, plug-in', 'llama.cpp', 'node-llama-cpp'] as const
+  const left = [...new Set(found.flatMap((one) => one.left))]
   return [
     '### Speed, tokens per second (median)',
     '',
     row(['', ...contenders]),
     row(['---', ...contenders.map(() => '---:')]),
-    ...found.results.map(({ title, values }) =>
-      row([title, ...contenders.map((name) => (values[name] ? summarize(values[name]).median.toFixed(1) : ''))]),
-    ),
+    ...found
+      .flatMap(({ results }) => results)
+      .map(({ model, title, values }) =>
+        row([
+          `${model}, ${title}`,
+          ...contenders.map((name) => (values[name] ? summarize(values[name]).median.toFixed(1) : '')),
+        ]),
+      ),
     '',
-    ...(found.left.length > 0 ? [`Not at hand: ${found.left.join(', ')}.`, ''] : []),
+    ...(left.length > 0 ? [`Not at hand: ${left.join(', ')}.`, ''] : []),
   ]
 }
 

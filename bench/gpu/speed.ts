@@ -3,7 +3,7 @@
  * backend built from source and with the plug-in, llama.cpp's own benchmarks with that same backend, and node-llama-cpp's
  * CUDA build. Those that are not at hand are left out and named.
  *
- * Usage: speed [MODEL…]   f16, q4_k_m
+ * Usage: speed f16|q4_k_m
  */
 import { existsSync } from 'node:fs'
 import { extname, join } from 'node:path'
@@ -41,59 +41,60 @@ const left: string[] = [
   ...(existsSync(peer) ? [] : ['node-llama-cpp']),
 ]
 
+const libraries = [
+  ['phi2, built', 'phi2', { PHI2_BINDING: binding('build-gpu'), PHI2_PLUGINS: 'off' }],
+  ['phi2, plug-in', 'phi2', { PHI2_BINDING: binding('build-cpu'), PHI2_CACHE: join(WORK, 'cache') }],
+  ['node-llama-cpp', 'node-llama-cpp', {}],
+] as const
+
 let texts = 0
 const bench = { fresh: () => texts++, progress: say }
 
 const results: SpeedResult[] = []
-for (const name of process.argv.length > 2 ? process.argv.slice(2) : ['f16', 'q4_k_m']) {
-  const model = modelPath(`random-${name}`)
-  for (const tokens of PROMPTS) {
-    const rate = (driver: SubjectDriver) => async () => (tokens * 1000) / (await prefillMs(driver, bench, tokens))
-    await compare(model, `${name}: prefill ${tokens}`, { contextSize: 2048, streams: 1 }, rate, () =>
-      tools.prefill(model, tokens),
-    )
-  }
-  for (const streams of STREAMS) {
-    const rate = (driver: SubjectDriver) => async () =>
-      (await decodeRun(driver, await readPrompts(driver, bench, streams), STEPS)).rate
-    await compare(model, `${name}: decode, ${streams} streams`, { contextSize: 256, streams }, rate, () =>
-      streams === 1
-        ? tools.decode(model, { depth: DEPTH, tokens: STEPS })
-        : tools.streams(model, { streams, depth: DEPTH, tokens: STEPS }),
-    )
-  }
+const name = process.argv[2] ?? 'f16'
+const model = modelPath(`random-${name}`)
+for (const tokens of PROMPTS) {
+  const rate = (driver: SubjectDriver) => async () => (tokens * 1000) / (await prefillMs(driver, bench, tokens))
+  await compare(`prefill ${tokens}`, { contextSize: 2048, streams: 1 }, rate, () => tools.prefill(model, tokens))
+}
+for (const streams of STREAMS) {
+  const rate = (driver: SubjectDriver) => async () =>
+    (await decodeRun(driver, await readPrompts(driver, bench, streams), STEPS)).rate
+  await compare(`decode, ${streams} streams`, { contextSize: 256, streams }, rate, () =>
+    streams === 1
+      ? tools.decode(model, { depth: DEPTH, tokens: STEPS })
+      : tools.streams(model, { streams, depth: DEPTH, tokens: STEPS }),
+  )
 }
 
 async function compare(
-  model: string,
   title: string,
   options: { contextSize: number; streams: number },
   rate: (driver: SubjectDriver) => () => Promise<number>,
   measureTool: () => Promise<number>,
 ): Promise<void> {
-  const drivers: Partial<Record<Contender, SubjectDriver>> = {
-    'phi2, built': start('phi2', { PHI2_BINDING: binding('build-gpu'), PHI2_PLUGINS: 'off' }),
-    ...(left.includes('phi2, plug-in') ? {} : { 'phi2, plug-in': start('phi2', pluginEnvironment()) }),
-    ...(left.includes('node-llama-cpp') ? {} : { 'node-llama-cpp': start('node-llama-cpp', {}) }),
-  }
+  const drivers: SubjectDriver[] = []
+  const contenders: Partial<Record<Contender, () => Promise<number>>> = { 'llama.cpp': measureTool }
   try {
-    const contenders: Partial<Record<Contender, () => Promise<number>>> = { 'llama.cpp': measureTool }
-    for (const [contender, driver] of Object.entries(drivers) as [Contender, SubjectDriver][]) {
-      await driver.call('load', { ...options, model, threads, gpu })
-      contenders[contender] = rate(driver)
-      // Warms up: kernels are compiled and buffers made at the first call.
-      await contenders[contender]()
+    for (const [contender, library, environment] of libraries) {
+      if (left.some((text) => text.startsWith(contender))) continue
+      const driver = start(library, environment)
+      drivers.push(driver)
+      try {
+        await driver.call('load', { ...options, model, threads, gpu })
+        // Warms up: kernels are compiled and buffers made at the first call.
+        await rate(driver)()
+        contenders[contender] = rate(driver)
+      } catch (error) {
+        left.push(`${contender} (${(error as Error).message.split('\n')[0]})`)
+      }
     }
     const values = await alternate(bench, ROUNDS, title, contenders)
-    results.push({ model, title, values })
-    writePart('speed', { left, results })
+    results.push({ model: name, title, values })
+    writePart(`speed-${name}`, { left, results })
   } finally {
-    await Promise.all(Object.values(drivers).map((driver) => driver.close()))
+    await Promise.all(drivers.map((driver) => driver.close()))
   }
-}
-
-function pluginEnvironment(): NodeJS.ProcessEnv {
-  return { PHI2_BINDING: binding('build-cpu'), PHI2_CACHE: join(WORK, 'cache') }
 }
 
 function binding(build: string): string {
