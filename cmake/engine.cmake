@@ -64,6 +64,10 @@ else()
   set(GGML_CPU_ALL_VARIANTS ON CACHE BOOL "" FORCE)
 endif()
 
+# std::thread and std::mutex are winpthreads there, which GCC links by itself and clang does not.
+if(MINGW)
+  link_libraries(pthread)
+endif()
 add_subdirectory("${LLAMA_CPP_DIR}" "${CMAKE_BINARY_DIR}/engine" EXCLUDE_FROM_ALL)
 
 # GCC's dead-store elimination removes the stores that fill the AMX tile configuration (the intrinsic's memory operand

@@ -22,6 +22,8 @@ file(MAKE_DIRECTORY "${sysroot}/lib/gcc/x86_64-w64-mingw32")
 file(CREATE_LINK "${gcc}" "${sysroot}/lib/gcc/x86_64-w64-mingw32/${version}" SYMBOLIC)
 file(CREATE_LINK /usr/x86_64-w64-mingw32 "${sysroot}/x86_64-w64-mingw32" SYMBOLIC)
 set(CMAKE_SYSROOT "${sysroot}")
+# GCC's C++ library keeps its thread-local variables as GCC for Windows does: emulated.
+set(CMAKE_CXX_FLAGS_INIT -femulated-tls)
 foreach(kind EXE SHARED MODULE)
   set(CMAKE_${kind}_LINKER_FLAGS_INIT --ld-path=/usr/bin/x86_64-w64-mingw32-ld)
 endforeach()

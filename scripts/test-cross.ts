@@ -24,7 +24,7 @@ const root = packageRoot()
 /** What the engine computes differs from processor to processor; the rest of the tests does not. */
 const COMPUTING = '^(engine|model|reading|sampler)$'
 
-const NATIVE_TESTS = ['generation', 'chat', 'reference', 'stop-matcher', 'utf8']
+const NATIVE_TESTS = ['reference', 'stop-matcher', 'utf8']
 
 async function test(name: string): Promise<void> {
   const platform = emulated[name]
