@@ -104,6 +104,8 @@ async function check(
   const program = [
     `import { Phi2 } from ${module('../phi2.js')}`,
     `import { systemReport } from ${module('../system.js')}`,
+    // Node would show the line that throws, and the stack.
+    "process.once('uncaughtException', ({ message }) => { console.error(message); process.exitCode = 1 })",
     "const phi2 = await Phi2.load({ model: 'tiny', gpuLayers: 0 })",
     CHECK,
   ].join('\n')

@@ -84,7 +84,7 @@ test('without an addon the error says how one is built', { skip }, () => {
 test('phi2 build names every tool that is missing', { skip }, () => {
   const empty = join(folder, 'empty')
   mkdirSync(empty)
-  const { status, stderr } = phi2(['build'], { PATH: empty, CC: '', CXX: '' })
+  const { status, stderr } = phi2(['build'], { PATH: empty, CC: '', CXX: '', LLAMA_CPP_DIR: '' })
   assert.equal(status, 1)
   assert.match(stderr, /Building needs cmake, git, tar, make, a C\+\+17 compiler .*\(PHI2_BUILD_FAILED\)\n$/)
 })
