@@ -88,8 +88,14 @@ endif()
 # Everything that is loaded together lies together: the rpath is the addon's own folder.
 set(PHI2_OUTPUT_DIR "${CMAKE_BINARY_DIR}/$<IF:$<CONFIG:Debug>,Debug,Release>")
 get_property(backends DIRECTORY "${LLAMA_CPP_DIR}/ggml/src" PROPERTY BUILDSYSTEM_TARGETS)
-list(FILTER backends INCLUDE REGEX "^ggml-(cpu|cuda|vulkan|metal|blas)(-.*)?$")
+list(FILTER backends INCLUDE REGEX "^ggml-cpu(-.*)?$")
 list(FILTER backends EXCLUDE REGEX "-feats$")
+# The others are described in folders of their own, and are not among the targets of this one.
+foreach(name cuda vulkan metal blas)
+  if(TARGET ggml-${name})
+    list(APPEND backends ggml-${name})
+  endif()
+endforeach()
 foreach(target llama ggml ggml-base ${backends})
   set_target_properties(${target} PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${PHI2_OUTPUT_DIR}"
                                              RUNTIME_OUTPUT_DIRECTORY "${PHI2_OUTPUT_DIR}")
