@@ -5,7 +5,7 @@
 // own Node out of npm, the libraries that `npm run prebuilt -- NAME` has made: the self-check, an answer, tests of
 // test/native. For Debian and Ubuntu; what has to be installed is said. Half an hour on two cores, and more the first time.
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync } from 'node:fs'
+import { closeSync, copyFileSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { basename, join } from 'node:path'
@@ -79,8 +79,18 @@ async function testNode(platform: Emulated, node: string, addon: string): Promis
   // Compiled: tsx would want an esbuild for that platform, too.
   const compiled = join(root, 'build', 'cross', 'js')
   run([process.execPath, join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '--noCheck', '--outDir', compiled])
-  const emulate = (processor: Readonly<Record<string, string>>, file: string, ...args: string[]) =>
-    run([...platform.emulator, node, platform.path(join(compiled, file)), ...args], { ...base, ...processor })
+  // Under Wine, Node cannot write into a pipe.
+  const output = join(root, 'build', 'cross', 'output.txt')
+  const emulate = (processor: Readonly<Record<string, string>>, file: string, ...args: string[]) => {
+    const command = [...platform.emulator, node, platform.path(join(compiled, file)), ...args]
+    const descriptor = openSync(output, 'w')
+    try {
+      run(command, { ...base, ...processor }, descriptor)
+    } finally {
+      closeSync(descriptor)
+      process.stdout.write(readFileSync(output, 'utf8'))
+    }
+  }
   for (const [name, processor] of Object.entries(platform.processors)) {
     say(`its own Node on ${name}`)
     emulate(processor, 'src/cli/main.js', 'doctor')
@@ -90,11 +100,15 @@ async function testNode(platform: Emulated, node: string, addon: string): Promis
   for (const name of NATIVE_TESTS) emulate(first!, `test/native/${name}.test.js`)
 }
 
-function run([command, ...args]: string[], environment: Readonly<Record<string, string>> = {}): void {
+function run(
+  [command, ...args]: string[],
+  environment: Readonly<Record<string, string>> = {},
+  output: 'inherit' | number = 'inherit',
+): void {
   const { error, signal, status } = spawnSync(command!, args, {
     cwd: root,
     env: { ...process.env, ...environment },
-    stdio: ['ignore', 'inherit', 'inherit'],
+    stdio: ['ignore', output, output],
   })
   if (status !== 0)
     throw buildError(`${command} ${args[0]} … failed: ${error?.message ?? signal ?? `exit code ${status}`}`)
