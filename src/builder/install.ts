@@ -115,7 +115,7 @@ async function check(
     { env: { ...process.env, PHI2_BINDING: addon }, signal },
   )
   const failed = 'What was compiled does not work here and was not put in place'
-  if (status !== 0) throw buildError(`${failed}: ${thrown(output)}`)
+  if (status !== 0) throw buildError(`${failed}: ${output.trim() || 'its process crashed'}`)
   const { ok, maxDifference, tolerance, devices } = JSON.parse(stdout)
   if (!ok) {
     throw buildError(`${failed}: a log-likelihood is off by ${maxDifference} nats per token, ${tolerance} are allowed.`)
@@ -124,12 +124,6 @@ async function check(
     ...new Set<string>(devices.map((device: Record<string, string>) => device[key])),
   ]
   return { backends: names('backend'), devices: names('name') }
-}
-
-/** Of what Node prints of an error that nobody caught: the line with the error, without the code around it. */
-function thrown(output: string): string {
-  const line = /^(?:\w*Error\b[^:\n]*: )(.+)$/m.exec(output)?.[1]
-  return line ?? (output.trim() || 'its process crashed')
 }
 
 function whatHides(): string | undefined {
