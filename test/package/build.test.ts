@@ -18,7 +18,7 @@ import { packageRoot, packageVersion } from '../../src/package-root.js'
 import { temporaryFolder } from '../helpers/model.js'
 import { tarballs } from './consumer.js'
 
-// `phi2 build` from the packed tarball alone. The compiler's work is replaced by a copy of this checkout's build, so that
+// `phi2 build` from the packed tarball alone. The compiler's work is replaced by a copy of what this checkout has built, so that
 // a run takes seconds; with PHI2_TEST_BUILD=1 the last test compiles for real, which takes some minutes.
 const root = packageRoot()
 const folder = temporaryFolder()
@@ -29,12 +29,16 @@ let contents: string[]
 const question = 'What is the capital of France?'
 const skip = process.platform === 'win32' && 'the stand-in for CMake is a shell script'
 
+// Where nothing was built but the platform's package, as in a release, that package's libraries do.
+const local = join(root, 'build', 'Release')
+const prebuilt = join(root, 'npm', `${process.platform}-${process.arch}`)
+
 const env: NodeJS.ProcessEnv = {
   ...process.env,
   PATH: [join(folder, 'bin'), process.env.PATH].join(delimiter),
   PHI2_CACHE: cache,
   LLAMA_CPP_DIR: process.env.LLAMA_CPP_DIR || join(root, 'build', 'llama.cpp'),
-  BUILT: join(root, 'build', 'Release'),
+  BUILT: existsSync(local) ? local : prebuilt,
 }
 for (const name of ['PHI2_BINDING', 'PHI2_MODEL', 'CMAKE']) delete env[name]
 
