@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { type ElfNames, readNames } from '../src/gpu/elf.js'
 
 /** A symbol that a library takes from others. */
 export interface ElfImport {
@@ -19,10 +20,7 @@ export interface ElfExport {
   size: number
 }
 
-export interface ElfLibrary {
-  soname?: string
-  /** Names of the libraries that are loaded with it. */
-  needed: string[]
+export interface ElfLibrary extends ElfNames {
   imports: ElfImport[]
   exports: ElfExport[]
 }
@@ -35,13 +33,10 @@ interface Section {
   link: number
 }
 
-const SHT_DYNAMIC = 6
 const SHT_DYNSYM = 11
 const SHT_GNU_VERDEF = 0x6ffffffd
 const SHT_GNU_VERNEED = 0x6ffffffe
 const SHT_GNU_VERSYM = 0x6fffffff
-const DT_NEEDED = 1
-const DT_SONAME = 14
 const SYMBOL_BYTES = 24
 const STB_WEAK = 2
 const STB_GNU_UNIQUE = 10
@@ -61,14 +56,7 @@ export function readElf(path: string): ElfLibrary {
   }
   const sections = readSections(file)
   const find = (type: number) => sections.find((section) => section.type === type)
-  const library: ElfLibrary = { needed: [], imports: [], exports: [] }
-
-  const dynamic = find(SHT_DYNAMIC)
-  for (const { tag, value } of dynamic ? dynamicEntries(file, dynamic) : []) {
-    const text = () => stringAt(file, sections[dynamic!.link]!, value)
-    if (tag === DT_NEEDED) library.needed.push(text())
-    if (tag === DT_SONAME) library.soname = text()
-  }
+  const library: ElfLibrary = { ...readNames(path), imports: [], exports: [] }
 
   const symbols = find(SHT_DYNSYM)
   if (!symbols) return library
@@ -105,13 +93,6 @@ function readSections(file: Buffer): Section[] {
       link: file.readUInt32LE(at + 40),
     }
   })
-}
-
-function dynamicEntries(file: Buffer, { offset, size }: Section): { tag: number; value: number }[] {
-  return Array.from({ length: size / 16 }, (_, i) => ({
-    tag: readSize(file, offset + i * 16),
-    value: readSize(file, offset + i * 16 + 8),
-  }))
 }
 
 /** By their index in the table of symbol versions; those of other libraries and of this one. */

@@ -6,18 +6,26 @@ const DT_NULL = 0
 const DT_NEEDED = 1
 const DT_STRTAB = 5
 const DT_STRSZ = 10
+const DT_SONAME = 14
 const HEADER_BYTES = 64
 const SEGMENT_BYTES = 56
 const ENTRY_BYTES = 16
 /** More than any real table: what claims to be larger is damaged. */
 const MAX_TABLE_BYTES = 1 << 24
 
+/** By what names the dynamic linker knows a shared library and finds what it needs. */
+export interface ElfNames {
+  soname?: string
+  /** The libraries that it asks for (`DT_NEEDED`), in its order. */
+  needed: string[]
+}
+
 /**
- * The libraries that a shared library asks for by name (`DT_NEEDED`), in its order: read here, because the dynamic linker
- * names only the first that it does not find. Of a 64-bit little-endian ELF file a few kilobytes are read.
+ * Reads them here, because the dynamic linker names only the first library that it does not find. Of a 64-bit
+ * little-endian ELF file a few kilobytes are read.
  * @throws Error for a file that is none, or damaged.
  */
-export function neededLibraries(path: string): string[] {
+export function readNames(path: string): ElfNames {
   const file = openSync(path, 'r')
   try {
     const read = (offset: number, bytes: number): Buffer => readExactly(file, offset, bytes, path)
@@ -27,7 +35,7 @@ export function neededLibraries(path: string): string[] {
     }
     const segments = readSegments(read(number(header, 32), header.readUInt16LE(56) * SEGMENT_BYTES))
     const dynamic = segments.find(({ type }) => type === PT_DYNAMIC)
-    if (!dynamic) return []
+    if (!dynamic) return { needed: [] }
 
     const entries = readEntries(read(dynamic.offset, dynamic.bytes))
     const address = entries.find(([tag]) => tag === DT_STRTAB)?.[1]
@@ -38,7 +46,9 @@ export function neededLibraries(path: string): string[] {
     )
     if (address === undefined || size === undefined || !holder) throw new Error(`${path} is damaged: no string table`)
     const strings = read(holder.offset + address - holder.address, size)
-    return entries.filter(([tag]) => tag === DT_NEEDED).map(([, at]) => textAt(strings, at))
+    const named = (wanted: number) => entries.filter(([tag]) => tag === wanted).map(([, at]) => textAt(strings, at))
+    const [soname] = named(DT_SONAME)
+    return { ...(soname === undefined ? {} : { soname }), needed: named(DT_NEEDED) }
   } finally {
     closeSync(file)
   }

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { neededLibraries } from './elf.js'
+import { readNames } from './elf.js'
 import { libraryFolders } from './places.js'
 
 /** A library that a backend needs and that was not found here, or cannot be opened. */
@@ -38,7 +38,7 @@ export function openNeeded(
 }
 
 function neededOf(path: string): string[] {
-  return neededLibraries(path).filter((library) => !ALWAYS.test(library))
+  return readNames(path).needed.filter((library) => !ALWAYS.test(library))
 }
 
 class Search {

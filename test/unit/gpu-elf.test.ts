@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { neededLibraries } from '../../src/gpu/elf.js'
+import { readNames } from '../../src/gpu/elf.js'
 import { temporaryFolder } from '../helpers/model.js'
 
 const skip = process.platform !== 'linux' && 'libraries here are no ELF files'
@@ -15,7 +15,7 @@ function written(bytes: Uint8Array): string {
 }
 
 test('the libraries that a program asks for are read from its dynamic section', { skip }, () => {
-  const needed = neededLibraries(process.execPath)
+  const { needed } = readNames(process.execPath)
   assert.ok(needed.includes('libc.so.6'), needed.join())
   assert.ok(
     needed.every((name) => /^[\w+-]+\.so(\.\d+)*$/.test(name)),
@@ -25,7 +25,7 @@ test('the libraries that a program asks for are read from its dynamic section', 
 
 test('what is no shared library is refused', () => {
   for (const bytes of [Buffer.alloc(0), Buffer.from('MZ'), Buffer.alloc(4096), Buffer.from('\x7fELF')]) {
-    assert.throws(() => neededLibraries(written(bytes)), /damaged|no 64-bit shared library/)
+    assert.throws(() => readNames(written(bytes)), /damaged|no 64-bit shared library/)
   }
 })
 
@@ -36,7 +36,7 @@ test('a damaged library is refused or read, but neither hangs nor takes much mem
     const damaged = Buffer.from(whole)
     damaged[at] = damaged[at]! ^ 0xff
     try {
-      neededLibraries(written(damaged))
+      readNames(written(damaged))
     } catch (error) {
       assert.ok(error instanceof Error)
       assert.match(error.message, /damaged|no 64-bit shared library/)
