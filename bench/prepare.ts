@@ -1,10 +1,11 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { cpus, loadavg, release, totalmem, type } from 'node:os'
 import { join } from 'node:path'
 import { synth } from '../gguf/index.js'
 import { buildError } from '../src/builder/run.js'
+import { enginePin } from '../src/gpu/pin.js'
 import { tinyModelPath } from '../src/models/resolve.js'
 import { loadAddon } from '../src/native.js'
 import { npmCommand } from '../src/npm.js'
@@ -55,7 +56,7 @@ export function machineFacts(threads: number): Record<string, string> {
 }
 
 export function versionFacts(): Record<string, string> {
-  const pin = JSON.parse(readFileSync(join(packageRoot(), 'native', 'llama.cpp.json'), 'utf8'))
+  const pin = enginePin()
   const git = spawnSync('git', ['-C', packageRoot(), 'describe', '--always', '--dirty'], { encoding: 'utf8' })
   const commit = git.status === 0 ? ` (${git.stdout.trim()})` : ''
   return {

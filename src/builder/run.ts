@@ -12,6 +12,8 @@ export interface RunOptions {
 export interface Ran {
   /** 0 when all went well; null when a signal ended it, or when it did not start at all. */
   status: number | null
+  /** That ended it. */
+  endedBy: NodeJS.Signals | null
   stdout: string
   /** Standard output and error, in the order in which they came. */
   output: string
@@ -58,8 +60,8 @@ function collect(child: ChildProcess, onLine: RunOptions['onLine']): Promise<Ran
     })
   }
   return new Promise((resolve) => {
-    child.on('error', ({ message }) => resolve({ status: null, stdout, output: message }))
-    child.on('close', (status) => resolve({ status, stdout, output }))
+    child.on('error', ({ message }) => resolve({ status: null, endedBy: null, stdout, output: message }))
+    child.on('close', (status, endedBy) => resolve({ status, endedBy, stdout, output }))
   })
 }
 

@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process'
 import { extname } from 'node:path'
+import { run } from '../builder/run.js'
 import type { BackendReport } from '../system.js'
 
 /** What became of the backends, or why they could not be tried: how the process ended, or that there is no addon. */
@@ -19,22 +19,10 @@ export async function tryInChild(signal?: AbortSignal): Promise<Trial> {
       trial = { failure: error.message, crashed: false }
     }
     process.stdout.write(JSON.stringify(trial))`
-  const child = spawn(process.execPath, [...process.execArgv, '--input-type=module', '--eval', program], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    signal,
-  })
-  const output = { stdout: '', stderr: '' }
-  for (const name of ['stdout', 'stderr'] as const) {
-    child[name].setEncoding('utf8').on('data', (text: string) => {
-      output[name] += text
-    })
-  }
-  const [code, by] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
-    child.on('error', reject)
-    child.on('close', (...end) => resolve(end))
-  })
-  if (code === 0) return JSON.parse(output.stdout) as Trial
-  const said = output.stderr.trim().split('\n')[0] ?? ''
-  const end = `${by ?? `exit code ${code}`}${said === '' ? '' : `, ${said}`}`
+  const args = [...process.execArgv, '--input-type=module', '--eval', program]
+  const { endedBy, output, status, stdout } = await run(process.execPath, args, { signal })
+  if (status === 0) return JSON.parse(stdout) as Trial
+  const said = output.trim().split('\n')[0] ?? ''
+  const end = `${endedBy ?? `exit code ${status}`}${said === '' ? '' : `, ${said}`}`
   return { failure: `the process that tried it ended by itself (${end})`, crashed: true }
 }
