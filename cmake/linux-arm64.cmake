@@ -3,18 +3,9 @@
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 
-find_program(PHI2_CROSS_CC NAMES clang-22 clang-21 clang-20 clang-19 clang-18 clang-17 clang-16 clang REQUIRED)
-find_program(PHI2_CROSS_CXX NAMES clang++-22 clang++-21 clang++-20 clang++-19 clang++-18 clang++-17 clang++-16 clang++ REQUIRED)
-set(CMAKE_C_COMPILER "${PHI2_CROSS_CC}")
-set(CMAKE_CXX_COMPILER "${PHI2_CROSS_CXX}")
-set(CMAKE_C_COMPILER_TARGET aarch64-linux-gnu)
-set(CMAKE_CXX_COMPILER_TARGET aarch64-linux-gnu)
-
-set(CMAKE_FIND_ROOT_PATH /usr/aarch64-linux-gnu)
-set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
-set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
-set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
-set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+set(PHI2_CROSS_TARGET aarch64-linux-gnu)
+set(PHI2_CROSS_ROOT /usr/aarch64-linux-gnu)
+include("${CMAKE_CURRENT_LIST_DIR}/cross-clang.cmake")
 
 find_program(PHI2_QEMU NAMES qemu-aarch64 qemu-aarch64-static)
 if(PHI2_QEMU)

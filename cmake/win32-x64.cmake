@@ -4,12 +4,9 @@
 set(CMAKE_SYSTEM_NAME Windows)
 set(CMAKE_SYSTEM_PROCESSOR AMD64)
 
-find_program(PHI2_CROSS_CC NAMES clang-22 clang-21 clang-20 clang-19 clang-18 clang-17 clang-16 clang REQUIRED)
-find_program(PHI2_CROSS_CXX NAMES clang++-22 clang++-21 clang++-20 clang++-19 clang++-18 clang++-17 clang++-16 clang++ REQUIRED)
-set(CMAKE_C_COMPILER "${PHI2_CROSS_CC}")
-set(CMAKE_CXX_COMPILER "${PHI2_CROSS_CXX}")
-set(CMAKE_C_COMPILER_TARGET x86_64-w64-windows-gnu)
-set(CMAKE_CXX_COMPILER_TARGET x86_64-w64-windows-gnu)
+set(PHI2_CROSS_TARGET x86_64-w64-windows-gnu)
+set(PHI2_CROSS_ROOT /usr/x86_64-w64-mingw32)
+include("${CMAKE_CURRENT_LIST_DIR}/cross-clang.cmake")
 set(CMAKE_RC_COMPILER x86_64-w64-mingw32-windres)
 set(CMAKE_DLLTOOL x86_64-w64-mingw32-dlltool)
 
@@ -27,12 +24,6 @@ set(CMAKE_CXX_FLAGS_INIT -femulated-tls)
 foreach(kind EXE SHARED MODULE)
   set(CMAKE_${kind}_LINKER_FLAGS_INIT --ld-path=/usr/bin/x86_64-w64-mingw32-ld)
 endforeach()
-
-set(CMAKE_FIND_ROOT_PATH /usr/x86_64-w64-mingw32)
-set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
-set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
-set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
-set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
 
 find_program(PHI2_WINE NAMES wine64 wine PATHS /usr/lib/wine)
 if(PHI2_WINE)
