@@ -5,13 +5,13 @@
 #include <exception>
 #include <utility>
 
-#include "core/error.h"
+#include "core/failure.h"
 
 namespace phi2 {
 
 /// A JavaScript Error with a `code`, for any C++ exception.
 Napi::Error ToJs(Napi::Env env, const std::exception& failure);
-Napi::Error ToJs(Napi::Env env, const std::exception_ptr& failure);
+Napi::Error ToJs(Napi::Env env, const Failure& failure);
 
 /// A TypeError with the code PHI2_INVALID_OPTION: for arguments that the TypeScript layer should have refused.
 Napi::Error BadArgument(Napi::Env env, const std::string& message);

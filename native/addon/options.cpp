@@ -57,13 +57,18 @@ Napi::Object Object(const Napi::Object& object, const char* key) {
   return value.As<Napi::Object>();
 }
 
-std::vector<Napi::Object> Objects(const Napi::Object& object, const char* key) {
+std::vector<Napi::Value> Items(const Napi::Object& object, const char* key) {
   const Napi::Value value = object.Get(key);
   if (!value.IsArray()) throw Wrong(object, key, "an array");
   const auto list = value.As<Napi::Array>();
+  std::vector<Napi::Value> items;
+  for (uint32_t i = 0; i < list.Length(); ++i) items.push_back(list.Get(i));
+  return items;
+}
+
+std::vector<Napi::Object> Objects(const Napi::Object& object, const char* key) {
   std::vector<Napi::Object> objects;
-  for (uint32_t i = 0; i < list.Length(); ++i) {
-    const Napi::Value item = list.Get(i);
+  for (const Napi::Value& item : Items(object, key)) {
     if (!item.IsObject()) throw Wrong(object, key, "an array of objects");
     objects.push_back(item.As<Napi::Object>());
   }
@@ -77,12 +82,8 @@ ggml_type OptionalType(const Napi::Object& object, const char* key) {
 }
 
 std::vector<std::string> Texts(const Napi::Object& object, const char* key) {
-  const Napi::Value value = object.Get(key);
-  if (!value.IsArray()) throw Wrong(object, key, "an array");
-  const auto list = value.As<Napi::Array>();
   std::vector<std::string> texts;
-  for (uint32_t i = 0; i < list.Length(); ++i) {
-    const Napi::Value item = list.Get(i);
+  for (const Napi::Value& item : Items(object, key)) {
     if (!item.IsString()) throw Wrong(object, key, "an array of strings");
     texts.push_back(item.As<Napi::String>().Utf8Value());
   }

@@ -1,6 +1,7 @@
 #include "addon/promise_task.h"
 
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "addon/addon_data.h"
@@ -41,7 +42,7 @@ class Runner final : private StopsAtExit {
     try {
       task_.work();
     } catch (...) {
-      failure_ = std::current_exception();
+      failure_ = Failure::Current();
     }
     channel_.NonBlockingCall();
   }
@@ -76,10 +77,10 @@ class Runner final : private StopsAtExit {
   }
 
   void Report(Napi::Env env) {
-    bool failed = failure_ != nullptr;
+    bool failed = failure_.has_value();
     Napi::Value value;
     try {
-      value = failed ? ToJs(env, failure_).Value() : task_.result(env);
+      value = failed ? ToJs(env, *failure_).Value() : task_.result(env);
     } catch (const Napi::Error& error) {
       failed = true;
       value = error.Value();
@@ -96,7 +97,7 @@ class Runner final : private StopsAtExit {
   Napi::Promise::Deferred deferred_;
   PromiseTask task_;
   Channel channel_;
-  std::exception_ptr failure_;
+  std::optional<Failure> failure_;
   std::thread thread_;
 };
 

@@ -12,6 +12,8 @@ namespace phi2 {
 class Failure {
  public:
   explicit Failure(const Error& error) : code_(error.code()), message_(error.what()) {}
+  /// Of another exception, which has no code.
+  explicit Failure(const char* message) : message_(message == nullptr ? "" : message) {}
 
   /// Of the exception that is being handled.
   static Failure Current() {
@@ -26,15 +28,17 @@ class Failure {
     }
   }
 
+  /// Null if it was not an Error.
+  const char* code() const { return code_; }
+  const std::string& message() const { return message_; }
+
   [[noreturn]] void Throw() const {
     if (code_ != nullptr) throw Error(code_, message_);
     throw std::runtime_error(message_);
   }
 
  private:
-  explicit Failure(const char* message) : message_(message) {}
-
-  const char* code_ = nullptr;  // a string literal; null: not an Error
+  const char* code_ = nullptr;  // a string literal
   std::string message_;
 };
 
