@@ -35,14 +35,12 @@ export const prefill: Case = {
     }),
 }
 
+// Rounds differ by some percent on a machine that is shared, and the targets of this length are closer than that.
+const JUDGED = { tokens: 512, rounds: 9 }
+
 function lengths({ quick, model }: Bench): { tokens: number; rounds: number }[] {
-  if (quick || model.further) return [{ tokens: 512, rounds: 2 }]
-  return [
-    { tokens: 32, rounds: 5 },
-    { tokens: 128, rounds: 4 },
-    { tokens: 512, rounds: 4 },
-    { tokens: 1500, rounds: 2 },
-  ]
+  if (quick || model.further) return [JUDGED]
+  return [{ tokens: 32, rounds: 5 }, { tokens: 128, rounds: 4 }, JUDGED, { tokens: 1500, rounds: 2 }]
 }
 
 /** Milliseconds until a new prompt of so many tokens has its first token. */
